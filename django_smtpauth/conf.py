@@ -1,0 +1,66 @@
+"""The `SMTPAUTH` settings dict, read lazily and never written back.
+
+`smtpauth_settings.NAME` looks the name up in `settings.SMTPAUTH` at the moment of use, so that
+`override_settings` works and nothing is frozen at import. `mail_setting()` reads Django's own
+`EMAIL_*` settings without the deprecation warning that Django 6.1 would blame on this package.
+"""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+#: Every key that `SMTPAUTH` may hold, with its default value.
+DEFAULTS: dict[str, Any] = {
+    # Options for every backend, below OPTIONS, keyword arguments and EMAIL_* in precedence.
+    "DEFAULTS": {},
+    # Ordered key sources; the first seals. None: no keys of our own.
+    "KEYS": None,
+    # The tenant whose accounts are used: a text, or a callable that returns one.
+    "SCOPE": "",
+    # Seconds between two looks at the accounts in the database.
+    "ACCOUNT_REFRESH": 5.0,
+}
+
+
+class SMTPAuthSettings:
+    """Attribute access to `settings.SMTPAUTH` with defaults. Raises ImproperlyConfigured."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in DEFAULTS:
+            raise AttributeError(name)
+        return self.user_settings().get(name, DEFAULTS[name])
+
+    def user_settings(self) -> dict[str, Any]:
+        """The dict as the site wrote it."""
+        value = getattr(settings, "SMTPAUTH", {})
+        if not isinstance(value, dict):
+            raise ImproperlyConfigured(f"SMTPAUTH must be a dict, not {type(value).__name__}.")
+        return value
+
+    @property
+    def scope(self) -> str:
+        """The current scope (tenant) as text; a callable in SMTPAUTH["SCOPE"] is called."""
+        value = self.SCOPE
+        return str(value() if callable(value) else value)
+
+
+smtpauth_settings = SMTPAuthSettings()
+
+
+def mailers_configured() -> bool:
+    """Whether the site defines MAILERS (Django 6.1), which hides the EMAIL_* settings."""
+    return hasattr(settings, "MAILERS")
+
+
+def mail_setting(name: str) -> Any:
+    """The value of one `EMAIL_*` setting, or None when MAILERS is defined."""
+    if mailers_configured():
+        return None
+    # The proxy's own attribute access warns on Django 6.1; the wrapped object does not.
+    return getattr(settings._wrapped, name, None)
+
+
+def is_explicit(name: str) -> bool:
+    """Whether the site itself wrote this setting, instead of inheriting Django's default."""
+    return bool(settings.is_overridden(name))
