@@ -1,0 +1,105 @@
+"""Message content: what is known of it, and its form on the wire (RFC 5321 4.5.2, 2.3.8).
+
+On the wire text has CRLF line ends only, a dot is doubled at every line start, and the whole
+ends in `.CRLF`. The codec holds no more than one block of the content at a time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+#: Octets of one block: what is encoded, and timed, at once.
+BLOCK = 65_536
+#: Octets of a text line without its line end (RFC 5321 4.5.3.1.6).
+MAX_TEXT_LINE = 998
+
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+
+
+@dataclass(frozen=True)
+class Content:
+    """The octets of one message and what MAIL has to say about them.
+
+    source: a callable that returns a fresh iterable of pieces; called once per attempt.
+    size: octets before dot-stuffing, line ends counted as CRLF; None: unknown.
+    eight_bit: whether an octet above 127 is among them.
+    long_lines: whether a line exceeds 998 octets.
+    """
+
+    source: Callable[[], Iterable[bytes]] = field(repr=False)
+    size: int | None = None
+    eight_bit: bool = True
+    long_lines: bool = False
+
+    @classmethod
+    def of(cls, octets: bytes) -> Content:
+        """Content held in memory, measured; lone CR and LF become CRLF."""
+        if not has_only_crlf(octets):
+            octets = _LINE_END.sub(b"\r\n", octets)
+        size = len(octets) + (0 if octets.endswith(b"\r\n") or not octets else 2)
+        return cls(lambda: (octets,), size, not octets.isascii(), has_long_lines(octets))
+
+    def blocks(self) -> Iterator[memoryview]:
+        """The pieces of the source, none longer than one block."""
+        for piece in self.source():
+            view = memoryview(piece)
+            for start in range(0, len(view), BLOCK):
+                yield view[start : start + BLOCK]
+
+    def encoded(self) -> Iterator[bytes]:
+        """The octets as they follow DATA, block by block, the final dot included."""
+        encoder = DotEncoder()
+        for block in self.blocks():
+            yield encoder.encode(block)
+        yield encoder.end()
+
+
+class DotEncoder:
+    """Line ends and dot-stuffing across block borders (RFC 5321 4.5.2)."""
+
+    def __init__(self) -> None:
+        self._at_line_start = True
+        self._held_cr = False
+
+    def encode(self, block: bytes | memoryview) -> bytes:
+        """The wire form of one block; a CR at its end is held back until the next."""
+        data = bytes(block)
+        if self._held_cr:
+            data = b"\r" + data
+        self._held_cr = data.endswith(b"\r")
+        if self._held_cr:
+            data = data[:-1]
+        if not data:
+            return b""
+        if not has_only_crlf(data):
+            data = _LINE_END.sub(b"\r\n", data)
+        stuffed = data.replace(b"\n.", b"\n..")
+        if self._at_line_start and data.startswith(b"."):
+            stuffed = b"." + stuffed
+        self._at_line_start = data.endswith(b"\n")
+        return stuffed
+
+    def end(self) -> bytes:
+        """What completes the content: a line end where one is missing, then the final dot."""
+        complete = self._at_line_start and not self._held_cr
+        return b".\r\n" if complete else b"\r\n.\r\n"
+
+
+def has_only_crlf(data: bytes) -> bool:
+    """Whether every CR and every LF is part of a CRLF."""
+    pairs = data.count(b"\r\n")
+    return data.count(b"\n") == pairs == data.count(b"\r")
+
+
+def has_long_lines(data: bytes) -> bool:
+    """Whether a line has more than 998 octets before its line end."""
+    position, end = 0, len(data)
+    while end - position > MAX_TEXT_LINE:
+        # Leaps from line end to line end a thousand octets at a time, not line by line.
+        found = data.rfind(b"\n", position, position + MAX_TEXT_LINE + 2)
+        if found < 0:
+            return True
+        position = found + 1
+    return False
