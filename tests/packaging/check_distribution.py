@@ -31,6 +31,8 @@ LEFT_OUT = shutil.ignore_patterns(
 )
 #: Files of the package that are no Python modules and yet must be installed with it.
 DATA_SUFFIXES = {".html", ".mo", ".po", ".txt", ".typed"}
+#: Warnings are errors in the demo, but for the one that Django 6.1 has for its own settings.
+WARNINGS = ("-W", "error", "-W", "ignore:The EMAIL_")
 #: What somebody who packages or patches the source distribution needs beside the package.
 SOURCE_FILES = {
     "CHANGELOG.md",
@@ -102,10 +104,10 @@ def run_demo(wheel: Path, work: Path) -> None:
 
     shutil.copytree(ROOT / "example_project", work / "site" / "example_project", ignore=LEFT_OUT)
     shutil.rmtree(work / "source")
-    where = run_output(python, "-c", f"import {PACKAGE}; print({PACKAGE}.__file__)", cwd=work)
+    where = run(python, "-c", f"import {PACKAGE}; print({PACKAGE}.__file__)", cwd=work).strip()
     if not Path(where).is_relative_to(work / "venv"):
         sys.exit(f"the demo would import {where}, not the installed wheel")
-    run(python, "-W", "error", "example_project/manage.py", "demo", cwd=work / "site")
+    print(run(python, *WARNINGS, "example_project/manage.py", "demo", cwd=work / "site"))
 
 
 def clean_environment() -> dict[str, str]:
@@ -115,21 +117,21 @@ def clean_environment() -> dict[str, str]:
     }
 
 
-def run(*command: object, cwd: Path) -> None:
+def run(*command: object, cwd: Path) -> str:
+    """The command's output; where it fails, the output is shown and the check ends."""
     print("$", *command, flush=True)
-    subprocess.run([str(part) for part in command], cwd=cwd, env=clean_environment(), check=True)
-
-
-def run_output(*command: object, cwd: Path) -> str:
     done = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
         env=clean_environment(),
-        check=True,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
+        check=False,
     )
-    return done.stdout.strip()
+    if done.returncode:
+        sys.exit(f"{done.stdout}\nexit code {done.returncode}")
+    return done.stdout
 
 
 if __name__ == "__main__":
