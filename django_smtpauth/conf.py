@@ -7,6 +7,7 @@
 
 from typing import Any
 
+import django
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
@@ -50,7 +51,7 @@ smtpauth_settings = SMTPAuthSettings()
 
 def mailers_configured() -> bool:
     """Whether the site defines MAILERS (Django 6.1), which hides the EMAIL_* settings."""
-    return hasattr(settings, "MAILERS")
+    return hasattr(settings, "MAILERS") and django.VERSION >= (6, 1)
 
 
 def mail_setting(name: str) -> Any:
@@ -58,9 +59,9 @@ def mail_setting(name: str) -> Any:
     if mailers_configured():
         return None
     # The proxy's own attribute access warns on Django 6.1; the wrapped object does not.
-    return getattr(settings._wrapped, name, None)
+    return getattr(settings._wrapped, name, None)  # type: ignore[misc]
 
 
 def is_explicit(name: str) -> bool:
     """Whether the site itself wrote this setting, instead of inheriting Django's default."""
-    return bool(settings.is_overridden(name))
+    return bool(settings.is_overridden(name))  # type: ignore[misc]

@@ -1,0 +1,192 @@
+"""From what a site wrote to the value of an option, with the cure when it can't be read."""
+
+import ipaddress
+import os
+from collections.abc import Callable
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.functional import Promise
+
+from ..smtp.tls import Security
+from .domains import host_name
+
+TLS_IS_AMBIGUOUS = (
+    "'tls' says too little: Django's USE_TLS is 'starttls' (TLS begins on request, usually "
+    "port 587), Django's USE_SSL is 'implicit_tls' (TLS from the first octet, usually port 465)."
+)
+
+
+class InvalidOption(ImproperlyConfigured, ValueError):
+    """An option whose value can't be used; the text names the option and the cure."""
+
+
+class Password:
+    """A password that does not print itself. Compared and hashed by value."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The password itself."""
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Password) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __repr__(self) -> str:
+        return "<Password>"
+
+
+def read(option: str, value: Any, name: str) -> Any:
+    """The value of one option, None when the site left it open.
+
+    name: how the site calls it, for example `EMAIL_PORT`. Raises InvalidOption.
+    """
+    if value is None:
+        return None
+    try:
+        return READERS[option](value)
+    except ValueError as error:
+        # The cause holds the value in its frames, and the value may be a password.
+        raise InvalidOption(f"{name}: {error}") from None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, (str, Promise)):
+        raise ValueError(f"must be text, not {type(value).__name__}.")
+    return str(value)
+
+
+def _text_or_none(value: Any) -> str | None:
+    return _text(value).strip() or None
+
+
+def _password(value: Any) -> Password:
+    if isinstance(value, Password):
+        return value
+    return Password(_text(value))
+
+
+def _host(value: Any) -> str | None:
+    text = _text(value)
+    return host_name(text) if text.strip() else None
+
+
+def _port(value: Any) -> int | None:
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
+    if value in (0, ""):
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 65536:
+        raise ValueError(f"must be a number from 1 to 65535, for example 587, not {value!r}.")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, str):
+        if value.strip().lower() in ("true", "yes", "on", "1"):
+            return True
+        if value.strip():
+            # Django takes every text but the empty one for True: guessing could drop TLS.
+            raise ValueError(f"must be True or False, not the text {value!r}.")
+        return False
+    if value not in (True, False):
+        raise ValueError(f"must be True or False, not {value!r}.")
+    return bool(value)
+
+
+def _security(value: Any) -> Security:
+    if value == "tls":
+        raise ValueError(TLS_IS_AMBIGUOUS + " Write one of these.")
+    try:
+        return Security(value)
+    except ValueError:
+        raise ValueError(f"must be 'implicit_tls', 'starttls' or 'none', not {value!r}.") from None
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"must be a number of seconds, not {value!r}.")
+    if not 0 < value < float("inf"):
+        raise ValueError(f"must be a positive number of seconds, not {value!r}.")
+    return value
+
+
+def _timeout(value: Any) -> float | str:
+    return "bulk" if value == "bulk" else _seconds(value)
+
+
+def _path(value: Any) -> str | None:
+    if not isinstance(value, (str, os.PathLike)):
+        raise ValueError(f"must be the path of a file, not {type(value).__name__}.")
+    return os.fspath(value) or None
+
+
+def _tls_minimum(value: Any) -> str:
+    if value not in ("1.2", "1.3"):
+        raise ValueError(f"must be '1.2' or '1.3', not {value!r}.")
+    return str(value)
+
+
+def _mechanisms(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not all(isinstance(name, str) and name for name in value):
+        raise ValueError(f"must be a list of names, for example ['PLAIN'], not {value!r}.")
+    if not value:
+        raise ValueError("must name a mechanism; leave it out to allow all of them.")
+    return tuple(name.upper() for name in value)
+
+
+def _client_name(value: Any) -> str | None:
+    name = _text_or_none(value)
+    if name and not (name.isascii() and name.isprintable() and " " not in name):
+        raise ValueError(f"must be this client's host name in ASCII, not {value!r}.")
+    return name
+
+
+def _ip_address(value: Any) -> str | None:
+    text = _text_or_none(value)
+    try:
+        return str(ipaddress.ip_address(text)) if text else None
+    except ValueError:
+        raise ValueError(f"must be an IP address of this machine, not {value!r}.") from None
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"must be a whole number from 1 up, not {value!r}.")
+    return value
+
+
+#: Every option by name, with what reads its value.
+READERS: dict[str, Callable[[Any], Any]] = {
+    "account": _text_or_none,
+    "host": _host,
+    "port": _port,
+    "username": _text,
+    "password": _password,
+    "use_tls": _flag,
+    "use_ssl": _flag,
+    "timeout": _timeout,
+    "ssl_keyfile": _path,
+    "ssl_certfile": _path,
+    "security": _security,
+    "ca_file": _path,
+    "verify": _flag,
+    "tls_minimum": _tls_minimum,
+    "auth_mechanisms": _mechanisms,
+    "allow_auth_without_tls": _flag,
+    "ehlo_name": _client_name,
+    "source_address": _ip_address,
+    "deadline": _seconds,
+    "pipelining": _flag,
+    "max_unanswered": _count,
+}

@@ -1,0 +1,244 @@
+"""Which server a message goes to, and by which rule: a pure function.
+
+The first rule that applies decides:
+
+1. The backend was built with `host`: that host and nothing else. With another option that
+   describes a server (user name, port, security ...) but no host: the settings' server.
+2. An account was asked for: by the message, the backend, or SMTPAUTH["DEFAULTS"].
+3. The account that may be chosen by From and whose address is the message's From.
+4. The default account.
+5. The settings.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from email.utils import parseaddr
+
+from django.core.exceptions import ImproperlyConfigured
+
+from ..smtp.endpoint import Endpoint
+from ..smtp.sasl.credentials import Credentials
+from .accounts import Account
+from .domains import a_label, host_name
+from .mailer import (
+    SERVER_OPTIONS,
+    MailerOptions,
+    build_endpoint,
+    default_options,
+    endpoint,
+    in_mailer,
+)
+from .option_values import InvalidOption
+
+NO_OPTIONS = MailerOptions()
+
+
+class NoServer(InvalidOption):
+    """Neither the options, nor an account, nor the settings name a server."""
+
+
+class AccountNotFound(ImproperlyConfigured):
+    """The account that was asked for does not exist here, or is switched off."""
+
+
+class Rule(enum.Enum):
+    """By which rule a server was chosen; the value is the sentence for people."""
+
+    EXPLICIT_HOST = "the backend was built with this host"
+    EXPLICIT_OPTIONS = "the backend was built with options for the settings' server"
+    ACCOUNT = "this account was asked for"
+    FROM = "From is this account's address"
+    DEFAULT = "this is the default account"
+    SETTINGS = "no account applies, so the settings' server is used"
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What is known about a message before a server is chosen.
+
+    options: what the backend was built with, not completed from settings.
+    account: the account that the message itself asks for.
+    from_email: the message's From, with or without a display name.
+    scope: the tenant whose accounts are meant.
+    alias: the mailer's name under MAILERS, for the errors.
+    """
+
+    options: MailerOptions = NO_OPTIONS
+    account: str | None = None
+    from_email: str = ""
+    scope: str = ""
+    alias: str | None = None
+
+
+@dataclass(frozen=True)
+class Route:
+    """The server that was chosen. Routes are equal when one session can serve both.
+
+    account: None when the server comes from options and settings.
+    options: everything that shapes the session, but an account's password and CA.
+    """
+
+    account: Account | None
+    options: MailerOptions
+    rule: Rule = field(compare=False)
+    endpoint: Endpoint = field(compare=False)
+
+    @property
+    def reason(self) -> str:
+        """Server and rule in one line, for people."""
+        return f"{self.endpoint.name}: {self.rule.value}"
+
+
+def needs_accounts(hint: Hint) -> bool:
+    """Whether the accounts have to be known; if not, the database need not be asked."""
+    return not hint.options.server_options
+
+
+def choose(
+    hint: Hint,
+    accounts: Sequence[Account],
+    plain: MailerOptions,
+    defaults: MailerOptions = NO_OPTIONS,
+    problem: str = "",
+) -> Route:
+    """The server for a message.
+
+    accounts: the enabled accounts of the hint's scope.
+    plain: the settings' server; without a host there is none.
+    defaults: SMTPAUTH["DEFAULTS"], for what an account does not say itself.
+    problem: why the accounts are not known, if so; it goes into the errors.
+
+    Raises AccountNotFound, NoServer and InvalidOption; the latter two as InvalidMailer under
+    MAILERS.
+    """
+    try:
+        return _choose(hint, accounts, plain, defaults, problem)
+    except InvalidOption as error:
+        raise in_mailer(error, hint.alias) from None
+
+
+def _choose(
+    hint: Hint,
+    accounts: Sequence[Account],
+    plain: MailerOptions,
+    defaults: MailerOptions,
+    problem: str,
+) -> Route:
+    if not needs_accounts(hint):
+        return _explicit_route(hint, plain, problem)
+    wanted = hint.account or hint.options.account or plain.account
+    if wanted:
+        return _account_route(hint, _find(wanted, hint, accounts, problem), Rule.ACCOUNT, defaults)
+    address = normalized_address(hint.from_email)
+    for account in accounts:
+        if address and account.select_by_from and _owns(account, address):
+            return _account_route(hint, account, Rule.FROM, defaults)
+    for account in accounts:
+        if account.is_default:
+            return _account_route(hint, account, Rule.DEFAULT, defaults)
+    return _plain_route(hint, plain, Rule.SETTINGS, problem)
+
+
+def normalized_address(text: object) -> str:
+    """The bare address for comparing: domain as A-label, everything in small letters.
+
+    Local parts may differ by case in theory (RFC 5321 2.4); people do not expect it.
+    Empty when the text is no address.
+    """
+    local, at, domain = parseaddr(str(text))[1].rpartition("@")
+    try:
+        return f"{local.casefold()}@{a_label(domain).lower()}" if at and local else ""
+    except ValueError:
+        return ""
+
+
+def _owns(account: Account, address: str) -> bool:
+    return normalized_address(account.from_email) == address
+
+
+def _find(slug: str, hint: Hint, accounts: Sequence[Account], problem: str) -> Account:
+    for account in accounts:
+        if account.slug == slug:
+            return account
+    scope = f" of scope {hint.scope!r}" if hint.scope else ""
+    known = ", ".join(account.slug for account in accounts) or "none"
+    cure = problem or "Correct the name, or add and enable the account in the admin."
+    raise AccountNotFound(
+        f"There is no enabled account {slug!r}{scope}. Enabled accounts: {known}. {cure}"
+    )
+
+
+def _explicit_route(hint: Hint, plain: MailerOptions, problem: str) -> Route:
+    if hint.account:
+        raise InvalidOption(
+            f"The message asks for account {hint.account!r}, but the backend was built with "
+            f"{', '.join(hint.options.server_options)}. Leave out one or the other."
+        )
+    rule = Rule.EXPLICIT_HOST if hint.options.host else Rule.EXPLICIT_OPTIONS
+    return _plain_route(hint, plain, rule, problem)
+
+
+def _plain_route(hint: Hint, plain: MailerOptions, rule: Rule, problem: str) -> Route:
+    options = hint.options.over(plain)
+    if not options.host:
+        raise NoServer(_no_server(hint, problem))
+    return Route(None, options, rule, endpoint(options))
+
+
+def _no_server(hint: Hint, problem: str) -> str:
+    where = "OPTIONS" if hint.alias else 'EMAIL_HOST or SMTPAUTH["DEFAULTS"]'
+    if hint.options.server_options:
+        given = ", ".join(hint.options.server_options)
+        return f"{given} given without a host: add 'host' to {where}, or leave them out."
+    cure = (
+        f"There is no server to send through. Name a 'host' in {where}, or add an account in "
+        "the admin and make it the default."
+    )
+    return f"{cure} {problem}".strip()
+
+
+def _account_route(hint: Hint, account: Account, rule: Rule, defaults: MailerOptions) -> Route:
+    options = account_options(account, hint.options, defaults)
+    return Route(account, options, rule, account_endpoint(account, options))
+
+
+def account_options(
+    account: Account, given: MailerOptions = NO_OPTIONS, defaults: MailerOptions = NO_OPTIONS
+) -> MailerOptions:
+    """What the account says about its server, and the rest from options and defaults.
+
+    The time-out comes from the options, then from the account, then from the defaults.
+    """
+    rest = replace(given.over(defaults), **dict.fromkeys(SERVER_OPTIONS))
+    return replace(
+        rest,
+        account=account.slug,
+        host=host_name(account.host),
+        port=account.port,
+        security=account.security,
+        verify=account.verify,
+        allow_auth_without_tls=account.allow_auth_without_tls,
+        username=account.username,
+        timeout=given.timeout or account.timeout or defaults.timeout,
+    )
+
+
+def account_endpoint(account: Account, options: MailerOptions | None = None) -> Endpoint:
+    """The engine's value for an account; its password is opened when the engine asks for it.
+
+    options: from `account_options()`; None: the account with SMTPAUTH["DEFAULTS"].
+    """
+    options = options or account_options(account, defaults=default_options())
+    port = options.port or account.security.default_port
+    label = f"account {account.slug}, {options.host}:{port}"
+    return build_endpoint(options, label, _credentials(account), account.ca_text or None)
+
+
+def _credentials(account: Account) -> Credentials | None:
+    secret = account.password
+    if not account.username or not secret:
+        return None
+    return Credentials(account.username, secret.reveal)
