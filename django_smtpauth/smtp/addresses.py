@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+#: Characters of one address; RFC 5321 4.5.3.1 allows 64 + 255 octets, some sites use more.
+MAX_ADDRESS = 1_000
+
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]"
 _DOT_ATOM = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*")
 _UNQUOTED = re.compile(rf"(?:{_ATEXT}|\.)+")
@@ -36,6 +39,8 @@ class Mailbox(NamedTuple):
         """
         if _FORBIDDEN.search(text):
             raise ValueError("An address contains a control character.")
+        if len(text) > MAX_ADDRESS:
+            raise ValueError(f"An address has more than {MAX_ADDRESS} characters.")
         quoted = _QUOTED.match(text)
         if quoted:
             local, rest = re.sub(r"\\(.)", r"\1", quoted[1]), text[quoted.end() :]
@@ -44,7 +49,7 @@ class Mailbox(NamedTuple):
             local, rest = (local, at + domain) if at else (text, "")
             if not _UNQUOTED.fullmatch(local):
                 raise ValueError(f"Not an e-mail address: {text!r}.")
-        if rest and not _is_domain(rest[1:]) or rest[:1] not in ("", "@"):
+        if rest and not (rest.startswith("@") and _is_domain(rest[1:])):
             raise ValueError(f"Not an e-mail address: {text!r}.")
         return cls(local, rest[1:])
 

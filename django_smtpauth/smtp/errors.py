@@ -84,7 +84,9 @@ class SMTPError(smtplib.SMTPException):
         self._transient = transient
         # What smtplib's classes promise to their callers.
         self.smtp_code = reply.code if reply else -1
-        self.smtp_error = "\n".join(reply.lines).encode() if reply else message.encode()
+        self.smtp_error: bytes | str = (
+            "\n".join(reply.lines).encode() if reply else message.encode()
+        )
 
     @property
     def transient(self) -> bool:

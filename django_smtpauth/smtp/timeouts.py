@@ -59,15 +59,21 @@ class Patience:
     one reply. `left()` is the smallest of what remains, never negative.
     """
 
-    def __init__(self, timeouts: Timeouts, clock: Clock, deadline: float | None = None) -> None:
+    def __init__(
+        self,
+        timeouts: Timeouts,
+        clock: Clock,
+        deadline: float | None = None,
+        began: float | None = None,
+    ) -> None:
         self.timeouts = timeouts
         self._clock = clock
         self._deadline = deadline
-        self.start()
+        self.start(began)
 
-    def start(self) -> None:
-        """Begins an operation: `until_content` and the deadline count from now."""
-        now = self._clock()
+    def start(self, began: float | None = None) -> None:
+        """Begins an operation: `until_content` and the deadline count from `began` (now)."""
+        now = self._clock() if began is None else began
         self._envelope_end: float | None = now + self.timeouts.until_content
         self._end = None if self._deadline is None else now + self._deadline
         self.expect(self.timeouts.reply)

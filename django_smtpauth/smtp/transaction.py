@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import enum
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from .addresses import Mailbox
+from .commands import Command, Verb
 from .content import Content
 from .errors import (
     ContentRefused,
@@ -15,6 +18,7 @@ from .errors import (
     SMTPError,
 )
 from .replies import Reply
+from .transcript import Event, new_log
 
 
 @dataclass(frozen=True)
@@ -26,14 +30,35 @@ class Recipient:
 
 @dataclass(frozen=True)
 class Envelope:
-    """Who sends (empty: the null reverse-path) and who receives, at least one."""
+    """Who sends (empty: the null reverse-path) and who receives, at least one.
+
+    utf8: an address in the header can be written only with SMTPUTF8 (RFC 6531).
+    Raises ValueError for an address that is none.
+    """
 
     sender: str
     recipients: tuple[Recipient, ...]
+    utf8: bool = False
 
     def __post_init__(self) -> None:
         if not self.recipients:
             raise ValueError("An envelope needs at least one recipient.")
+        for address in self._addresses[0 if self.sender else 1 :]:
+            Mailbox.parse(address)
+
+    @property
+    def _addresses(self) -> tuple[str, ...]:
+        return (self.sender, *(recipient.address for recipient in self.recipients))
+
+    @property
+    def utf8_addresses(self) -> tuple[str, ...]:
+        """The addresses that are not ASCII."""
+        return tuple(address for address in self._addresses if not address.isascii())
+
+    @property
+    def needs_utf8(self) -> bool:
+        """Whether the transaction needs SMTPUTF8."""
+        return self.utf8 or not all(address.isascii() for address in self._addresses)
 
     @classmethod
     def of(cls, sender: str, recipients: Iterable[str]) -> Envelope:
@@ -85,11 +110,17 @@ class Transaction:
     error: SMTPError | None = None
     done: bool = False
 
+    #: What was said about this message, redacted.
+    events: deque[Event] = field(default_factory=new_log, repr=False)
+
     # The attempt under way.
     accepted: dict[str, Reply] = field(default_factory=dict)
     sender_reply: Reply | None = None
     data_reply: Reply | None = None
+    #: Octets written when the content was complete; None: it is not.
     content_end: int | None = None
+    # Recipients at whom the server ended the session once already.
+    _ended_by: set[str] = field(default_factory=set)
 
     def begin(self) -> tuple[Recipient, ...]:
         """Starts an attempt; returns the recipients that still want one."""
@@ -98,6 +129,46 @@ class Transaction:
         self.sender_reply = self.data_reply = self.content_end = None
         return self.open_recipients
 
+    def take(self, command: Command, reply: Reply) -> None:
+        """A command of this transaction was answered."""
+        match command.verb:
+            case Verb.MAIL:
+                self.sender_reply = reply
+            case Verb.RCPT:
+                self._take_recipient(command.argument, reply)
+            case Verb.DATA:
+                self.data_reply = reply
+            case Verb.CONTENT if self.content_end is not None or reply.klass != 2:
+                self.final = reply
+
+    def _take_recipient(self, address: str, reply: Reply) -> None:
+        if self.sender_refused:
+            return
+        if reply.klass == 2:
+            self.accepted[address] = reply
+        elif reply.code != 421 or address in self._ended_by:
+            self.settle(address, reply)
+        else:
+            # The server went away, perhaps because of this recipient: it gets one more try.
+            self._ended_by.add(address)
+
+    @property
+    def sender_refused(self) -> bool:
+        """Whether MAIL was refused in this attempt."""
+        return self.sender_reply is not None and self.sender_reply.klass != 2
+
+    @property
+    def decided(self) -> bool:
+        """Whether the replies so far say what became of the message, without doubt."""
+        refusals = (self.sender_reply, self.data_reply)
+        refused = any(r is not None and r.klass in (4, 5) and r.code != 421 for r in refusals)
+        return refused or self.final is not None or not self.open_recipients
+
+    @property
+    def progress(self) -> int:
+        """Grows with every verdict; a further connection is worth it while it does."""
+        return len(self.outcomes) + len(self._ended_by)
+
     @property
     def open_recipients(self) -> tuple[Recipient, ...]:
         """The recipients whose fate is open."""
@@ -105,8 +176,7 @@ class Transaction:
 
     def settle(self, address: str, reply: Reply) -> None:
         """A refusal of one recipient: final for this message."""
-        status = Status.DEFERRED if reply.klass == 4 else Status.REFUSED
-        self.outcomes[address] = RecipientOutcome(status, reply, self.attempt)
+        self.outcomes[address] = RecipientOutcome(_refusal(reply), reply, self.attempt)
 
     def settle_open(self, status: Status, reply: Reply | None) -> None:
         """The same fate for every recipient whose fate is open."""
@@ -119,13 +189,15 @@ class Transaction:
         self.done = True
         sender, data, final = self.sender_reply, self.data_reply, self.final
         if sender is not None and sender.klass != 2:
-            self._refuse(SenderRefused(sender=self.envelope.sender, stage="MAIL", reply=sender))
+            self._refuse(
+                SenderRefused(sender=self.envelope.sender, stage="MAIL", reply=sender), sender
+            )
         elif not self.accepted:
             self._refuse_recipients(data)
         elif final is None and data is not None and data.klass != 3:
-            self._refuse(ContentRefused(stage="DATA", reply=data))
+            self._refuse(ContentRefused(stage="DATA", reply=data), data)
         elif final is not None and final.klass != 2:
-            self._refuse(ContentRefused(stage="CONTENT", reply=final))
+            self._refuse(ContentRefused(stage="CONTENT", reply=final), final)
         else:
             self.settle_open(Status.ACCEPTED, final)
 
@@ -142,11 +214,13 @@ class Transaction:
         """No further attempt: the open recipients were never handed over."""
         self.done = True
         reply = error.reply
-        refused = reply is not None and reply.klass in (4, 5)
-        status = Status.NOT_SENT
-        if refused and reply is not None:
-            status = Status.DEFERRED if reply.klass == 4 else Status.REFUSED
-        self.settle_open(status, reply)
+        self.settle_open(Status.NOT_SENT if reply is None else _refusal(reply), reply)
+        self.error = error
+
+    def reject(self, error: SMTPError) -> None:
+        """The engine itself will not send this message to this server."""
+        self.done = True
+        self.settle_open(Status.REFUSED, None)
         self.error = error
 
     @property
@@ -154,15 +228,13 @@ class Transaction:
         """Whether the server took responsibility for at least one recipient."""
         return any(outcome.status is Status.ACCEPTED for outcome in self.outcomes.values())
 
-    def _refuse(self, error: SMTPError) -> None:
-        assert error.reply is not None
-        klass = error.reply.klass
-        self.settle_open(Status.DEFERRED if klass == 4 else Status.REFUSED, error.reply)
+    def _refuse(self, error: SMTPError, reply: Reply) -> None:
+        self.settle_open(_refusal(reply), reply)
         self.error = error
 
     def _refuse_recipients(self, data: Reply | None) -> None:
         if data is not None and data.klass in (4, 5):
-            self.settle_open(Status.DEFERRED if data.klass == 4 else Status.REFUSED, data)
+            self.settle_open(_refusal(data), data)
         replies = {a: o.reply for a, o in self.outcomes.items() if o.reply is not None}
         first = next(iter(replies.values()), data)
         self.error = RecipientsRefused(
@@ -172,3 +244,7 @@ class Transaction:
             transient=any(reply.klass == 4 for reply in replies.values()),
             recipients={a: (r.code, "\n".join(r.lines).encode()) for a, r in replies.items()},
         )
+
+
+def _refusal(reply: Reply) -> Status:
+    return Status.DEFERRED if reply.klass == 4 else Status.REFUSED

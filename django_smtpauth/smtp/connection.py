@@ -1,0 +1,288 @@
+"""The blocking driver: conversations over one Channel, and what most callers want of them."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import TypeVar, cast
+
+from . import commands
+from .channel import Channel
+from .content import Content
+from .delivery import Delivery, Policy, ServerTraits
+from .dialling import dial, is_address, local_name
+from .endpoint import Endpoint
+from .errors import SMTPError, TimedOut, TLSError
+from .extensions import Extensions
+from .needs import Arrival, Call, Conversation, Exchange, Handshake, Need, StartTLS
+from .opening import Opened, open_session
+from .session import Session
+from .timeouts import Clock, Patience
+from .tls import PeerFacts
+from .transaction import Envelope, Transaction
+from .transcript import Event
+from .wire import Wire
+
+T = TypeVar("T")
+Dial = Callable[[str, int, float, "str | None"], socket.socket]
+
+#: What this process has learnt about servers; the oldest entries go first.
+_traits: dict[tuple[str, int], ServerTraits] = {}
+_MAX_TRAITS = 1_024
+
+
+class Connection:
+    """An open, authenticated session with one server. Not for several threads at once.
+
+    `connect()` makes one. It is usable until an error leaves `deliver()`, or `close()`.
+
+    peer: the IP address that was reached.
+    began: when the operation began by the clock, dialling included.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, channel: Channel, clock: Clock, began: float | None = None
+    ) -> None:
+        self.endpoint = endpoint
+        self.peer = channel.peer
+        self._channel = channel
+        self._clock = clock
+        self._session = Session(clock)
+        patience = Patience(endpoint.timeouts, clock, endpoint.deadline, began)
+        self._wire = Wire(self._session, patience)
+        self._opened = Opened()
+        self._closed = False
+
+    @property
+    def tls(self) -> PeerFacts | None:
+        """Facts of the TLS handshake, or None without TLS."""
+        return self._opened.tls
+
+    @property
+    def mechanism(self) -> str:
+        """The SASL mechanism that was used, or an empty text."""
+        return self._opened.mechanism
+
+    @property
+    def extensions(self) -> Extensions:
+        """What the server offers, as told after TLS."""
+        return self._session.extensions
+
+    @property
+    def usable(self) -> bool:
+        """Whether another message may be sent over this connection."""
+        return not self._closed and self._session.reusable
+
+    def transcript(self, *transactions: Transaction) -> tuple[Event, ...]:
+        """The dialogue of the session itself, and about these transactions, redacted."""
+        return self._session.transcript(*transactions)
+
+    def open(self) -> None:
+        """Greeting, TLS, EHLO and AUTH as the endpoint says. Raises SMTPError."""
+        name = self.endpoint.ehlo_name or local_name() or _literal(self._channel.local_address)
+        host = self.endpoint.host
+        self._session.log("*", "CONNECT", f"connected to {self.peer or host}")
+        self._opened = self._run(
+            open_session(
+                self._wire, self.endpoint, ehlo_name=name, loopback=self._channel.is_local
+            )
+        )
+
+    def deliver(
+        self,
+        transactions: Iterable[Transaction],
+        on_done: Callable[[Transaction], None] | None = None,
+    ) -> None:
+        """Sends messages in order; each one's fate is in its transaction.
+
+        `on_done` is called with each transaction whose fate is known. Raises SMTPError when the
+        connection is lost: transactions that are not `done` then were not handed over.
+        """
+        delivery = Delivery(
+            self._wire,
+            _traits_of(self.endpoint),
+            Policy(pipelining=self.endpoint.pipelining),
+            on_done or _ignore,
+        )
+        self._run(delivery.run(iter(transactions)))
+
+    def send(self, sender: str, recipients: Iterable[str], content: bytes) -> Transaction:
+        """One message. Raises SMTPError when no recipient was accepted, or in doubt.
+
+        sender, recipients: plain addresses; content: the message with its header.
+        Returns the transaction: `outcomes` tells each recipient's fate, `final` the reply.
+        """
+        transaction = Transaction(Envelope.of(sender, recipients), Content.of(content))
+        try:
+            self.deliver([transaction])
+        except SMTPError as error:
+            if not transaction.done:
+                transaction.conclude_unsent(error)
+        if transaction.error is not None:
+            raise self._located(transaction.error, transaction)
+        return transaction
+
+    def close(self) -> None:
+        """QUIT, if the session allows it, without waiting for the answer. Never raises."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._session.reusable:
+            self._channel.queue(self._session.send(commands.quit_()))
+            self._channel.close()
+        else:
+            self._channel.abandon()
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _run(self, conversation: Conversation[T]) -> T:
+        """Drives a conversation to its end. Any exception closes the connection."""
+        failure: SMTPError
+        try:
+            return _drive(conversation, self._channel, self.endpoint, self._clock)
+        except SMTPError as error:
+            failure = error
+            self._session.broken = True
+        except BaseException:
+            self._session.broken = True
+            raise
+        finally:
+            if self._session.broken:
+                self.close()
+        # Raised anew from here: the frames below have seen secrets.
+        raise self._located(failure).with_traceback(None) from None
+
+    def _located(self, error: SMTPError, *transactions: Transaction) -> SMTPError:
+        """The error with what it needs to be understood alone."""
+        error.peer = error.peer or self.endpoint.name
+        error.transcript = self.transcript(*transactions)
+        error.__context__ = None
+        return error
+
+
+def connect(endpoint: Endpoint, *, dial: Dial = dial, clock: Clock = time.monotonic) -> Connection:
+    """Dials, opens and authenticates. Raises SMTPError; then no connection is left open.
+
+    dial: called with host, port, seconds and source address; returns a connected socket.
+    """
+    began = clock()
+    limit = endpoint.timeouts.dial
+    if endpoint.deadline is not None:
+        limit = min(limit, endpoint.deadline)
+    failure: SMTPError
+    try:
+        sock = dial(*endpoint.address, limit, endpoint.source_address)
+    except SMTPError as error:
+        failure = error
+    else:
+        connection = Connection(endpoint, Channel(sock), clock, began)
+        connection.open()
+        return connection
+    failure.peer = endpoint.name
+    raise failure.with_traceback(None) from None
+
+
+def _drive(conversation: Conversation[T], channel: Channel, endpoint: Endpoint, clock: Clock) -> T:
+    """The loop: gives each need what it asks for, until the conversation returns."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(channel, channel.wants)
+        waiter = _Waiter(selector, channel, clock)
+        try:
+            need = next(conversation)
+            while True:
+                if isinstance(need, Exchange):
+                    need = conversation.send(waiter.exchange(need))
+                elif isinstance(need, StartTLS):
+                    need = conversation.send(waiter.start_tls(need, endpoint))
+                else:
+                    need = _call(conversation, need)
+        except StopIteration as end:
+            return cast("T", end.value)
+
+
+def _call(conversation: Conversation[T], need: Call) -> Need:
+    try:
+        conversation_input = need.function()
+    except Exception as error:
+        return conversation.throw(error)
+    return conversation.send(conversation_input)
+
+
+class _Waiter:
+    """Waits for one channel, with an end."""
+
+    def __init__(self, selector: selectors.BaseSelector, channel: Channel, clock: Clock) -> None:
+        self._selector = selector
+        self._channel = channel
+        self._clock = clock
+        self._mask = channel.wants
+
+    def exchange(self, need: Exchange) -> Arrival:
+        """Sends and receives until the need is met, or its time is over."""
+        channel = self._channel
+        channel.queue(need.out)
+        channel.flush()
+        end = self._clock() + need.timeout
+        while True:
+            data = channel.take()
+            waits = need.want_reply or channel.unsent
+            if data or channel.fault is not None or not waits:
+                return Arrival(data, channel.handed, channel.fault)
+            if not self._wait(end):
+                fault = TimedOut("the server did not answer in time")
+                return Arrival(b"", channel.handed, fault)
+            channel.step()
+
+    def start_tls(self, need: StartTLS, endpoint: Endpoint) -> Handshake:
+        """Does the handshake."""
+        end = self._clock() + need.timeout
+        try:
+            self._channel.begin_tls(endpoint.tls.context(), endpoint.host)
+            while (facts := self._channel.handshake()) is None:
+                if not self._wait(end):
+                    return Handshake(None, TimedOut("no end of the TLS handshake", stage="TLS"))
+        except SMTPError as error:
+            return Handshake(None, error)
+        except (OSError, ValueError) as error:
+            fault = TLSError(f"TLS can't be set up: {error}", stage="TLS", reason="tls-setup")
+            return Handshake(None, fault)
+        return Handshake(facts)
+
+    def _wait(self, end: float) -> bool:
+        """Waits until something can be done; False when the time is over."""
+        left = end - self._clock()
+        if left <= 0:
+            return False
+        if self._mask != self._channel.wants:
+            self._mask = self._channel.wants
+            self._selector.modify(self._channel, self._mask)
+        self._selector.select(left)
+        return True
+
+
+def _ignore(_: Transaction) -> None: ...
+
+
+def _traits_of(endpoint: Endpoint) -> ServerTraits:
+    while len(_traits) >= _MAX_TRAITS:
+        _traits.pop(next(iter(_traits)), None)
+    return _traits.setdefault(endpoint.address, ServerTraits())
+
+
+def _literal(address: str) -> str:
+    """An address literal for EHLO (RFC 5321 4.1.3)."""
+    if not is_address(address):
+        return "localhost"
+    return f"[IPv6:{address.partition('%')[0]}]" if ":" in address else f"[{address}]"

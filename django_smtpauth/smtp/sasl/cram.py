@@ -1,0 +1,14 @@
+"""CRAM-MD5 (RFC 2195): the password is proven and not sent."""
+
+from __future__ import annotations
+
+import hmac
+
+from .dialogue import Dialogue
+
+
+def cram_md5(username: str, secret: str) -> Dialogue:
+    """User name and the keyed digest of the server's challenge."""
+    challenge = yield None
+    digest = hmac.new(secret.encode(), challenge, "md5").hexdigest()
+    yield f"{username} {digest}".encode()

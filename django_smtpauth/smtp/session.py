@@ -1,0 +1,323 @@
+"""The client's side of an SMTP session, without any I/O.
+
+Theory. Two tables state the protocol, and the code only walks them.
+
+`MAY_SEND` says which command may be written in which state, and what state the client then
+*presumes*: it moves the cursor of what was written. `AFTER` says what state really follows from
+the class of a reply: it moves the cursor of what was answered. While commands are in flight the
+two cursors stand apart; pipelining is that distance and not a mode. When nothing is in flight
+the written cursor snaps to the truth.
+
+Commands in flight wait in a FIFO, each with its owner (a transaction, or None for the session's
+own business), and a reply belongs to the one that has waited longest. A reply that nobody waits
+for, a reply to a command that was not handed over yet, and a class that AFTER does not know are
+protocol errors: after any of them the session is broken and its connection must be closed.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from .commands import REDACTED, Command, Verb
+from .errors import ProtocolError
+from .extensions import Extensions
+from .replies import Reply, ReplyParser
+from .timeouts import Clock
+from .transcript import Event, merged, new_log
+
+
+class State(enum.Enum):
+    """Where a session stands."""
+
+    GREETING = enum.auto()  #: connected, the server has to speak
+    HELLO = enum.auto()  #: greeted; EHLO comes first, and again after TLS
+    READY = enum.auto()  #: between transactions
+    SECURING = enum.auto()  #: 220 to STARTTLS: the handshake is next
+    AUTHENTICATING = enum.auto()  #: 334: a response is next
+    SENDER = enum.auto()  #: MAIL accepted
+    RECIPIENTS = enum.auto()  #: at least one RCPT accepted
+    CONTENT = enum.auto()  #: 354: the content is next
+    CLOSED = enum.auto()  #: QUIT, 421, or state unknown: nothing more is to be said
+
+
+#: state -> {what may be written: the state presumed from then on}
+MAY_SEND: dict[State, dict[Verb, State]] = {
+    State.GREETING: {Verb.GREETING: State.HELLO},
+    State.HELLO: {Verb.EHLO: State.READY, Verb.HELO: State.READY, Verb.QUIT: State.CLOSED},
+    State.READY: {
+        Verb.STARTTLS: State.SECURING,
+        Verb.AUTH: State.AUTHENTICATING,
+        Verb.MAIL: State.SENDER,
+        Verb.RSET: State.READY,
+        Verb.QUIT: State.CLOSED,
+    },
+    State.SECURING: {},
+    State.AUTHENTICATING: {Verb.RESPONSE: State.AUTHENTICATING},
+    State.SENDER: {
+        Verb.RCPT: State.RECIPIENTS,
+        Verb.RSET: State.READY,
+        Verb.QUIT: State.CLOSED,
+    },
+    State.RECIPIENTS: {
+        Verb.RCPT: State.RECIPIENTS,
+        Verb.DATA: State.CONTENT,
+        Verb.RSET: State.READY,
+        Verb.QUIT: State.CLOSED,
+    },
+    State.CONTENT: {Verb.CONTENT: State.READY},
+    State.CLOSED: {},
+}
+
+#: (state, what was answered, class of the reply) -> the state that follows
+AFTER: dict[tuple[State, Verb, int], State] = {
+    (State.GREETING, Verb.GREETING, 2): State.HELLO,
+    (State.GREETING, Verb.GREETING, 4): State.CLOSED,
+    (State.GREETING, Verb.GREETING, 5): State.CLOSED,
+    (State.HELLO, Verb.EHLO, 2): State.READY,
+    (State.HELLO, Verb.EHLO, 4): State.HELLO,
+    (State.HELLO, Verb.EHLO, 5): State.HELLO,
+    (State.HELLO, Verb.HELO, 2): State.READY,
+    (State.HELLO, Verb.HELO, 4): State.HELLO,
+    (State.HELLO, Verb.HELO, 5): State.HELLO,
+    (State.READY, Verb.STARTTLS, 2): State.SECURING,
+    (State.READY, Verb.STARTTLS, 4): State.READY,
+    (State.READY, Verb.STARTTLS, 5): State.READY,
+    (State.READY, Verb.AUTH, 2): State.READY,
+    (State.READY, Verb.AUTH, 3): State.AUTHENTICATING,
+    (State.READY, Verb.AUTH, 4): State.READY,
+    (State.READY, Verb.AUTH, 5): State.READY,
+    (State.AUTHENTICATING, Verb.RESPONSE, 2): State.READY,
+    (State.AUTHENTICATING, Verb.RESPONSE, 3): State.AUTHENTICATING,
+    (State.AUTHENTICATING, Verb.RESPONSE, 4): State.READY,
+    (State.AUTHENTICATING, Verb.RESPONSE, 5): State.READY,
+    (State.READY, Verb.MAIL, 2): State.SENDER,
+    (State.READY, Verb.MAIL, 4): State.READY,
+    (State.READY, Verb.MAIL, 5): State.READY,
+    # What was pipelined behind a MAIL that the server refused.
+    (State.READY, Verb.RCPT, 4): State.READY,
+    (State.READY, Verb.RCPT, 5): State.READY,
+    (State.READY, Verb.DATA, 3): State.CONTENT,
+    (State.READY, Verb.DATA, 4): State.READY,
+    (State.READY, Verb.DATA, 5): State.READY,
+    (State.SENDER, Verb.RCPT, 2): State.RECIPIENTS,
+    (State.SENDER, Verb.RCPT, 4): State.SENDER,
+    (State.SENDER, Verb.RCPT, 5): State.SENDER,
+    # What was pipelined behind recipients of whom none was accepted.
+    (State.SENDER, Verb.DATA, 3): State.CONTENT,
+    (State.SENDER, Verb.DATA, 4): State.SENDER,
+    (State.SENDER, Verb.DATA, 5): State.SENDER,
+    (State.RECIPIENTS, Verb.RCPT, 2): State.RECIPIENTS,
+    (State.RECIPIENTS, Verb.RCPT, 4): State.RECIPIENTS,
+    (State.RECIPIENTS, Verb.RCPT, 5): State.RECIPIENTS,
+    (State.RECIPIENTS, Verb.DATA, 3): State.CONTENT,
+    (State.RECIPIENTS, Verb.DATA, 4): State.RECIPIENTS,
+    (State.RECIPIENTS, Verb.DATA, 5): State.RECIPIENTS,
+    (State.CONTENT, Verb.CONTENT, 2): State.READY,
+    (State.CONTENT, Verb.CONTENT, 4): State.READY,
+    (State.CONTENT, Verb.CONTENT, 5): State.READY,
+    (State.READY, Verb.RSET, 2): State.READY,
+    (State.READY, Verb.RSET, 4): State.READY,
+    (State.READY, Verb.RSET, 5): State.READY,
+    (State.SENDER, Verb.RSET, 2): State.READY,
+    (State.RECIPIENTS, Verb.RSET, 2): State.READY,
+    # RSET can't fail (RFC 5321 4.1.1.5): where it does, nobody knows what the server holds.
+    (State.SENDER, Verb.RSET, 4): State.CLOSED,
+    (State.SENDER, Verb.RSET, 5): State.CLOSED,
+    (State.RECIPIENTS, Verb.RSET, 4): State.CLOSED,
+    (State.RECIPIENTS, Verb.RSET, 5): State.CLOSED,
+    **{
+        (state, Verb.QUIT, klass): State.CLOSED
+        for state in (State.HELLO, State.READY, State.SENDER, State.RECIPIENTS)
+        for klass in (2, 4, 5)
+    },
+}
+
+
+class Owner(Protocol):
+    """Whoever is told the replies to its commands."""
+
+    @property
+    def events(self) -> deque[Event]:
+        """The log of what concerns this owner."""
+
+    def take(self, command: Command, reply: Reply) -> None:
+        """One command of this owner was answered."""
+
+
+class Pending(NamedTuple):
+    """A command in flight; `end` is how many octets had been written with its last one."""
+
+    command: Command
+    owner: Owner | None
+    end: int
+
+
+class Answer(NamedTuple):
+    """A reply together with the command that it answers and the command's owner."""
+
+    command: Command
+    owner: Owner | None
+    reply: Reply
+
+
+class Session:
+    """Cursors, commands in flight, extensions and the redacted log of one connection.
+
+    `send()` turns a command into octets; `receive()` turns octets into answers. `queued` counts
+    the octets written so far, content included.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.state = State.GREETING
+        self.written = State.GREETING
+        self.extensions = Extensions()
+        self.in_flight: deque[Pending] = deque()
+        self.queued = 0
+        self.broken = False
+        #: No transaction since the last known clean point: a MAIL needs no RSET before it.
+        self.fresh = True
+        self.events = new_log()
+        self._clock = clock
+        self._began = clock()
+        self._parser = ReplyParser()
+        self._hidden: list[str] = []
+
+    def send(self, command: Command, owner: Owner | None = None) -> bytes:
+        """The octets of a command, which is in flight from now on. Raises RuntimeError for a
+        command that may not be sent here: that is a mistake of the caller, not of the server."""
+        waits = bool(self.in_flight) and self.in_flight[-1].command.ends_group
+        presumed = MAY_SEND[self.written].get(command.verb)
+        if presumed is None or waits or self.broken:
+            raise RuntimeError(f"{command.verb.value} may not be sent in {self.written.name}.")
+        self.written = presumed
+        self.queued += len(command.line)
+        self.in_flight.append(Pending(command, owner, self.queued))
+        if command.verb is Verb.MAIL:
+            self.fresh = False
+        if command.shown:
+            self.log("C", command.verb.stage, command.shown, owner)
+        return command.line
+
+    def content(self, octets: bytes) -> bytes:
+        """Octets of the content that is in flight; they postpone when its reply may come."""
+        self.queued += len(octets)
+        head = self.in_flight.pop()
+        self.in_flight.append(head._replace(end=self.queued))
+        return octets
+
+    def receive(self, data: bytes, handed: int) -> Iterator[Answer]:
+        """Octets from the server, as answers. Raises ProtocolError.
+
+        handed: octets handed to the transport so far; only commands within them have answers.
+        """
+        self._parser.feed(data)
+        try:
+            while (reply := self._parser.next()) is not None:
+                yield self._match(reply, handed)
+                if self.state is State.SECURING and not self._parser.empty:
+                    raise ProtocolError(
+                        "The server sent octets behind its answer to STARTTLS, outside TLS.",
+                        stage="TLS",
+                        reason="starttls-injection",
+                    )
+        except ProtocolError as error:
+            self.broken = True
+            error.stage = error.stage or self.stage
+            raise
+
+    @property
+    def stage(self) -> str:
+        """The stage that the session waits in."""
+        if self.in_flight:
+            return self.in_flight[0].command.verb.stage
+        return "TLS" if self.state is State.SECURING else ""
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another message may be sent over this session."""
+        quiet = not self.in_flight and self._parser.empty
+        return quiet and not self.broken and self.state in _OPEN
+
+    def secured(self, protocol: str) -> None:
+        """TLS is established: all that was learnt without it is forgotten (RFC 3207 4.2)."""
+        self.log("*", "TLS", f"{protocol} established")
+        self.extensions = Extensions()
+        self._parser = ReplyParser()
+        if self.state is State.SECURING:
+            self.state = self.written = State.HELLO
+
+    def hide(self, *forms: str) -> None:
+        """Text that the log must not show in the replies of the AUTH exchange; none: forget."""
+        self._hidden = [*self._hidden, *filter(None, forms)] if forms else []
+
+    def log(self, direction: str, stage: str, text: str, owner: Owner | None = None) -> None:
+        """Adds one event to the owner's log, or to the session's own."""
+        log = self.events if owner is None else owner.events
+        log.append(Event(self._clock() - self._began, direction, stage, text))
+
+    def transcript(self, *owners: Owner) -> tuple[Event, ...]:
+        """The session's own dialogue, and that of the owners, in order of time."""
+        return merged(self.events, *(owner.events for owner in owners))
+
+    def _match(self, reply: Reply, handed: int) -> Answer:
+        """Pairs a reply with the command that waited longest, and moves the cursors."""
+        if not self.in_flight:
+            self.log("S", "", str(reply))
+            if reply.code == 421:
+                return self._goodbye(reply)
+            raise ProtocolError(f"The server spoke without being asked: {reply.status}.")
+        command, owner, end = self.in_flight[0]
+        reply = self._redacted(command, reply)
+        shown = f"334 {REDACTED}" if reply.code == 334 else str(reply)
+        self.log("S", command.verb.stage, shown, owner)
+        early = handed < end
+        if early and not (command.verb is Verb.CONTENT and reply.klass in (4, 5)):
+            raise ProtocolError(f"The server answered {command.verb.value} before it was sent.")
+        self.in_flight.popleft()
+        if reply.code == 421:
+            return self._goodbye(reply, command, owner)
+        state = AFTER.get((self.state, command.verb, reply.klass))
+        if state is None:
+            raise ProtocolError(
+                f"{reply.status} is no answer to {command.verb.value} in {self.state.name}."
+            )
+        self.state = state
+        if early:
+            # The rest of the content is still on its way and would be read as commands.
+            self.broken = True
+        if not self.in_flight:
+            self.written = state
+        if command.verb is Verb.RSET or (command.verb is Verb.CONTENT and reply.klass == 2):
+            self.fresh = reply.klass == 2 and not self._mail_in_flight
+        if command.verb in (Verb.EHLO, Verb.HELO) and reply.klass == 2:
+            self.extensions = Extensions.parse(reply)
+        return Answer(command, owner, reply)
+
+    @property
+    def _mail_in_flight(self) -> bool:
+        return any(pending.command.verb is Verb.MAIL for pending in self.in_flight)
+
+    def _goodbye(
+        self, reply: Reply, command: Command | None = None, owner: Owner | None = None
+    ) -> Answer:
+        """421: the server ends the session; nothing else in flight will be answered."""
+        self.state = self.written = State.CLOSED
+        self.in_flight.clear()
+        return Answer(command or Command(Verb.QUIT, b"", ""), owner, reply)
+
+    def _redacted(self, command: Command, reply: Reply) -> Reply:
+        """The reply without what the client sent in the AUTH exchange, should it be echoed."""
+        if command.verb.stage != "AUTH" or reply.code == 334 or not self._hidden:
+            return reply
+        lines = []
+        for line in reply.lines:
+            for form in self._hidden:
+                line = line.replace(form, REDACTED)
+            lines.append(line)
+        return Reply(reply.code, tuple(lines))
+
+
+_OPEN = frozenset({State.READY, State.SENDER, State.RECIPIENTS})

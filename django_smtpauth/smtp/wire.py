@@ -1,0 +1,98 @@
+"""The primitives that every dialogue is made of: write, wait for replies, keep the time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .commands import Command, Verb
+from .errors import Disconnected, SMTPError
+from .needs import Call, Conversation, Exchange, Need, StartTLS
+from .replies import Reply
+from .session import Answer, Owner, Session
+from .timeouts import Patience
+
+__all__ = ["Call", "Conversation", "Need", "StartTLS", "Wire"]
+
+
+class Wire:
+    """A session together with the patience that goes with it.
+
+    `handed` is how many octets the transport has taken, as the driver last told. Every method
+    that talks is a conversation and raises SMTPError when the connection is lost, too slow,
+    ended by the server (421) or broken; replies that came before are taken first.
+    """
+
+    def __init__(self, session: Session, patience: Patience) -> None:
+        self.session = session
+        self.patience = patience
+        self.handed = 0
+
+    def ask(self, command: Command) -> Conversation[Reply]:
+        """One command of the session's own, and its reply."""
+        asker = _Asker(self.session)
+        self.patience.expect(self.patience.timeouts.reply)
+        yield from self._exchange(self.session.send(command, asker), want_reply=True)
+        yield from self.until(lambda: asker.reply is not None)
+        assert asker.reply is not None  # noqa: S101 - until() returned
+        return asker.reply
+
+    def write(self, out: bytes) -> Conversation[None]:
+        """Hands octets over; replies that come meanwhile are taken."""
+        yield from self._exchange(out, want_reply=False)
+        while self.handed < self.session.queued and not self.session.broken:
+            yield from self._exchange(b"", want_reply=False)
+
+    def until(self, condition: Callable[[], bool]) -> Conversation[None]:
+        """Takes replies until the condition holds."""
+        while not condition():
+            yield from self._exchange(b"", want_reply=True)
+
+    def settled(self) -> bool:
+        """Whether nothing is in flight."""
+        return not self.session.in_flight
+
+    def _exchange(self, out: bytes, *, want_reply: bool) -> Conversation[None]:
+        arrival = yield Exchange(out, want_reply, self.patience.left())
+        self.handed = arrival.handed
+        goodbye: Answer | None = None
+        for answer in self.session.receive(arrival.data, arrival.handed):
+            self.patience.expect(self.patience.timeouts.reply)
+            if answer.owner is not None:
+                answer.owner.take(answer.command, answer.reply)
+            goodbye = answer if answer.reply.code == 421 else goodbye
+        if goodbye is not None:
+            raise _ended_by_server(goodbye)
+        if arrival.fault is not None:
+            raise self._located(arrival.fault)
+
+    def _located(self, fault: SMTPError) -> SMTPError:
+        self.session.broken = True
+        fault.stage = fault.stage or self.session.stage
+        if self.session.in_flight:
+            fault.command = self.session.in_flight[0].command.shown
+        return fault
+
+
+class _Asker:
+    """The owner of a command that a conversation itself waits for."""
+
+    def __init__(self, session: Session) -> None:
+        self.reply: Reply | None = None
+        self.events = session.events
+
+    def take(self, command: Command, reply: Reply) -> None:  # noqa: ARG002 - Owner's shape
+        self.reply = reply
+
+
+def _ended_by_server(goodbye: Answer) -> SMTPError:
+    verb = goodbye.command.verb
+    return Disconnected(
+        "the server ended the session",
+        stage=verb.stage if verb is not Verb.QUIT else "",
+        command=goodbye.command.shown,
+        reply=goodbye.reply,
+        transient=True,
+    )
+
+
+_: type[Owner] = _Asker
