@@ -1,0 +1,128 @@
+"""Form field and widget of a secret: it goes in, and never comes out."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from django_smtpauth.secrets.secret import FreshSecret, Secret, StoredSecret
+
+
+class _Choice:
+    """A choice of the user that is no text."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+#: The user ticked the box that removes the stored secret.
+CLEAR: Final = _Choice("CLEAR")
+#: The user ticked it and typed a new secret too.
+CONTRADICTION: Final = _Choice("CONTRADICTION")
+
+
+@dataclass(frozen=True)
+class SecretState:
+    """What a form shows of a secret: whether one is stored, and why it can't be opened."""
+
+    stored: bool = False
+    problem: str = ""
+
+    @classmethod
+    def of(cls, value: Any) -> "SecretState":
+        """The state of an attribute's value. Opens the secret, and forgets it."""
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, StoredSecret):
+            return cls(stored=True, problem=str(value.problem() or ""))
+        return cls()
+
+    def describe(self) -> str:
+        """One sentence for people."""
+        if self.problem:
+            return str(_("Stored, but unreadable. %(problem)s")) % {"problem": self.problem}
+        return str(_("Stored.") if self.stored else _("Not set."))
+
+
+class SecretInput(forms.PasswordInput):
+    """An always empty password input, the state of what is stored, and a box to remove it."""
+
+    def __init__(self, attrs: dict[str, Any] | None = None) -> None:
+        super().__init__({"autocomplete": "new-password", **(attrs or {})}, render_value=False)
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        state = SecretState.of(value)
+        attrs = {**(attrs or {})}
+        parts = [super().render(name, None, attrs, renderer), self._state(state)]
+        if state.stored and not self.is_required:
+            parts.append(self._clear_box(name, attrs))
+        content = format_html_join("", "{}", ((part,) for part in parts))
+        return format_html('<div class="smtpauth-secret">{}</div>', content)
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        """A FreshSecret, None (keep), CLEAR or CONTRADICTION."""
+        text = data.get(name)
+        clear = forms.CheckboxInput().value_from_datadict(data, files, self.clear_name(name))
+        if clear and not self.is_required:
+            return CONTRADICTION if text else CLEAR
+        return FreshSecret(text) if text else None
+
+    def use_required_attribute(self, initial: Any) -> bool:
+        return super().use_required_attribute(initial) and not SecretState.of(initial).stored
+
+    @staticmethod
+    def clear_name(name: str) -> str:
+        """The name of the box that removes the secret."""
+        return f"{name}-clear"
+
+    @staticmethod
+    def _state(state: SecretState) -> SafeString:
+        style = "errornote" if state.problem else "help"
+        return format_html(' <span class="{}">{}</span>', style, state.describe())
+
+    def _clear_box(self, name: str, attrs: dict[str, Any]) -> SafeString:
+        clear_name = self.clear_name(name)
+        clear_id = f"{attrs.get('id', name)}-clear"
+        return format_html(
+            ' <span class="clearable-secret"><input type="checkbox" name="{}" id="{}"> '
+            '<label for="{}" class="vCheckboxLabel">{}</label></span>',
+            clear_name,
+            clear_id,
+            clear_id,
+            _("Remove the stored value"),
+        )
+
+
+class SecretFormField(forms.Field):
+    """Cleans to a FreshSecret, None (keep what is stored) or CLEAR. Blank keeps."""
+
+    widget = SecretInput
+    default_error_messages = {
+        "contradiction": _("Type a new value or tick the box that removes it, not both."),
+    }
+
+    def clean(self, value: Any) -> Any:
+        if isinstance(value, str):
+            value = FreshSecret(value) if value else None
+        if value is CONTRADICTION:
+            raise ValidationError(self.error_messages["contradiction"], code="contradiction")
+        if value is CLEAR:
+            return value
+        return super().clean(value)
+
+    def bound_data(self, data: Any, initial: Any) -> Any:  # noqa: ARG002
+        """What is shown after a failed submit: the stored state, not what was typed."""
+        return initial
+
+    def prepare_value(self, value: Any) -> SecretState:
+        return SecretState.of(value)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:  # noqa: ARG002
+        return isinstance(data, (Secret, _Choice)) or bool(data)

@@ -1,0 +1,164 @@
+"""`Secret`: a text that shows itself only to `reveal()`.
+
+An encrypted field's attribute is a Secret or None. A `FreshSecret` was assigned and is not
+stored yet; a `StoredSecret` is sealed and opened anew at each `reveal()`, against the row as it
+is at that moment: a row that points to another server than the one the secret was stored for
+does not get it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Final, NoReturn
+
+from cryptography.exceptions import InvalidTag
+
+from django_smtpauth.secrets.errors import KeySourceError, SecretUnreadable
+from django_smtpauth.secrets.keyring import SealingKey, find_key, get_sealer
+from django_smtpauth.secrets.token import SealedToken, SealingContext, associated_data, printable
+
+#: What a secret looks like wherever it is printed.
+REDACTED: Final = "********"
+
+
+class Secret(ABC):
+    """A secret text. Printing, formatting, pickling and comparing it tell nothing about it."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def reveal(self) -> str:
+        """The text itself. Raises SecretUnreadable."""
+
+    def __repr__(self) -> str:
+        return "<Secret>"
+
+    def __str__(self) -> str:
+        return REDACTED
+
+    def __format__(self, spec: str) -> str:
+        return REDACTED
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A secret can't be pickled.")
+
+    def __copy__(self) -> "Secret":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Secret":
+        return self
+
+
+class FreshSecret(Secret):
+    """A secret that was assigned and is not stored yet. Equal only to itself."""
+
+    __slots__ = ("_plaintext",)
+
+    def __init__(self, plaintext: str) -> None:
+        self._plaintext = plaintext
+
+    def reveal(self) -> str:
+        """The text as it was assigned."""
+        return self._plaintext
+
+    def __bool__(self) -> bool:
+        return bool(self._plaintext)
+
+    def seal(self, purpose: str, context: SealingContext) -> SealedToken:
+        """The token to store. Raises NoSealingKey or KeySourceError."""
+        key = get_sealer()
+        stored_for = printable(context.stored_for)
+        return SealedToken.build(
+            key.id,
+            stored_for,
+            key.seal(self._plaintext.encode(), associated_data(key.id, purpose, context)),
+        )
+
+
+class StoredSecret(Secret):
+    """A sealed secret of one row. Equal to another one that has the same token."""
+
+    __slots__ = ("_context", "_purpose", "owner", "token")
+
+    def __init__(
+        self,
+        token: SealedToken,
+        purpose: str,
+        context: Callable[[], SealingContext],
+        owner: object,
+    ) -> None:
+        self.token = token
+        self.owner = owner
+        self._purpose = purpose
+        self._context = context
+
+    def reveal(self) -> str:
+        """The text, opened with the row as it is now. Raises SecretUnreadable."""
+        key = self._key()
+        context = self._context()
+        try:
+            octets = key.open(self.token.sealed, associated_data(key.id, self._purpose, context))
+        except (InvalidTag, ValueError):
+            octets = None
+        if octets is None:
+            raise self._mismatch(printable(context.stored_for))
+        return octets.decode()
+
+    def problem(self) -> SecretUnreadable | None:
+        """Why the secret can't be opened, or None when it can."""
+        try:
+            self.reveal()
+        except SecretUnreadable as error:
+            return error
+        return None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StoredSecret) and self.token == other.token
+
+    def __hash__(self) -> int:
+        return hash(self.token)
+
+    def _key(self) -> SealingKey:
+        token = self.token
+        if not token.valid:
+            raise SecretUnreadable(
+                "The stored value is damaged or was written past Django: it is no sealed secret. "
+                "Enter the secret again.",
+                reason="damaged",
+            )
+        try:
+            key = find_key(token.key_id)
+        except KeySourceError as error:
+            raise SecretUnreadable(
+                f"The secret stored for {token.stored_for} can't be opened, because the keys "
+                f"can't be read. {error}",
+                reason="keys",
+                stored_for=token.stored_for,
+                key_id=token.key_id,
+            ) from error
+        if key is None:
+            raise SecretUnreadable(
+                f"The secret stored for {token.stored_for} was sealed with key {token.key_id}, "
+                'which this process does not have. Add that key to SMTPAUTH["KEYS"], or enter '
+                "the secret again.",
+                reason="unknown_key",
+                stored_for=token.stored_for,
+                key_id=token.key_id,
+            )
+        return key
+
+    def _mismatch(self, now: str) -> SecretUnreadable:
+        stored_for = self.token.stored_for
+        if now != stored_for:
+            why = f"but its row now points to {now}"
+        else:
+            why = (
+                "but under other settings (security, user name, certificate checks), or for "
+                "another row, or it was altered"
+            )
+        return SecretUnreadable(
+            f"The secret does not open: it was stored for {stored_for}, {why}. "
+            "Enter the secret again.",
+            reason="mismatch",
+            stored_for=stored_for,
+            key_id=self.token.key_id,
+        )
