@@ -1,0 +1,48 @@
+"""The server's side of AUTH (RFC 4954): each mechanism is a generator.
+
+It yields challenges, is sent the client's responses (both before base64), and returns the user
+name and whether the password was right. A malformed response raises ValueError.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable, Generator, Mapping
+
+Exchange = Generator[bytes, bytes, tuple[str, bool]]
+Users = Mapping[str, str]
+
+
+def decoded(word: str) -> bytes:
+    """A response or initial response as sent; "=" stands for an empty one."""
+    return b"" if word == "=" else base64.b64decode(word, validate=True)
+
+
+def plain(users: Users, initial: bytes | None) -> Exchange:
+    response = (yield b"") if initial is None else initial
+    _, username, password = response.decode().split("\0")
+    return username, users.get(username) == password
+
+
+def login(users: Users, initial: bytes | None) -> Exchange:
+    username = ((yield b"Username:") if initial is None else initial).decode()
+    password = (yield b"Password:").decode()
+    return username, users.get(username) == password
+
+
+def cram_md5(users: Users, initial: bytes | None) -> Exchange:
+    if initial is not None:
+        raise ValueError("CRAM-MD5 has no initial response")
+    challenge = b"<1896.697170952@scripted.test>"
+    username, _, digest = (yield challenge).decode().rpartition(" ")
+    expected = hmac.new(users.get(username, "").encode(), challenge, hashlib.md5).hexdigest()
+    return username, username in users and digest == expected
+
+
+MECHANISMS: dict[str, Callable[[Users, bytes | None], Exchange]] = {
+    "PLAIN": plain,
+    "LOGIN": login,
+    "CRAM-MD5": cram_md5,
+}
