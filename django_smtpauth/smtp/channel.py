@@ -119,26 +119,26 @@ class Channel:
         self._tls = _TLS(context, host)
 
     def handshake(self) -> PeerFacts | None:
-        """One step of the handshake: the facts when it is done, None when it must wait.
-
-        Raises TLSError or Disconnected.
-        """
+        """As much of the handshake as can be done at once: the facts when it is complete, None
+        when it must wait. Raises TLSError or Disconnected."""
         assert self._tls is not None  # noqa: S101 - begin_tls() comes first
         try:
-            facts = self._tls.handshake()
+            while (facts := self._tls.handshake()) is None:
+                self._flush_tls(self._tls)
+                if not self._feed_tls(self._tls):
+                    return None
             self._flush_tls(self._tls)
         except (BlockingIOError, InterruptedError):
-            facts = None
+            return None
         except ssl.SSLError as error:
             self._last_words(self._tls)
             raise _tls_error(error, self._tls.host) from None
+        except SMTPError:
+            raise
         except (OSError, ValueError) as error:
             raise _lost(error, stage="TLS") from None
-        if facts is None:
-            self._feed_tls(self._tls)
-        else:
-            # The server's first words may have come together with the end of its handshake.
-            self._take_in(b"")
+        # The server's first words may have come together with the end of its handshake.
+        self._take_in(b"")
         return facts
 
     def close(self) -> None:
@@ -197,16 +197,16 @@ class Channel:
         except ssl.SSLError as error:
             self._fail(Disconnected(f"TLS broke ({error.reason or error.strerror})"))
 
-    def _feed_tls(self, tls: _TLS) -> None:
+    def _feed_tls(self, tls: _TLS) -> bool:
+        """Reads once for the handshake; whether anything was there."""
         try:
             data = self._sock.recv(_READ_SIZE)
         except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            raise _lost(error, stage="TLS") from None
+            return False
         if not data:
             raise Disconnected("the server hung up in the TLS handshake", stage="TLS")
         tls.feed(data)
+        return True
 
     def _last_words(self, tls: _TLS) -> None:
         """Sends an alert, if it can be sent at once."""

@@ -82,11 +82,9 @@ class SMTPError(smtplib.SMTPException):
         self.reason = reason
         self.transcript = transcript
         self._transient = transient
-        # What smtplib's classes promise to their callers.
-        self.smtp_code = reply.code if reply else -1
-        self.smtp_error: bytes | str = (
-            "\n".join(reply.lines).encode() if reply else message.encode()
-        )
+        # What smtplib's classes promise to their callers; they don't agree on the types.
+        words = "\n".join(reply.lines) if reply else message
+        self.__dict__.update(smtp_code=reply.code if reply else -1, smtp_error=words.encode())
 
     @property
     def transient(self) -> bool:
