@@ -45,6 +45,16 @@ class SMTPAuthSettings:
         value = self.SCOPE
         return str(value() if callable(value) else value)
 
+    @property
+    def account_refresh(self) -> float:
+        """Seconds between two looks at the accounts. Raises ImproperlyConfigured."""
+        value = self.ACCOUNT_REFRESH
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+            raise ImproperlyConfigured(
+                f'SMTPAUTH["ACCOUNT_REFRESH"] must be a number of seconds, not {value!r}.'
+            )
+        return value
+
 
 smtpauth_settings = SMTPAuthSettings()
 

@@ -1,26 +1,50 @@
-"""The accounts of this process: a snapshot of what the database holds."""
+"""The accounts of this process: a snapshot of what the database holds.
+
+A send looks at the snapshot and costs no query. The snapshot is renewed when it is older than
+SMTPAUTH["ACCOUNT_REFRESH"] seconds and at once after this process's own changes, by one query on
+a connection of its own in a worker thread: the caller's transaction may be broken, and the
+caller may be a coroutine. When the database can't be asked, the last snapshot stays in use; with
+none, there are no accounts and the settings apply.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
+import logging
+import os
+import threading
+import time
 import uuid as uuid_module
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from ..smtp.tls import Security
+from django.apps import apps
+from django.core.exceptions import AppRegistryNotReady
+from django.db import connections, router, transaction
+from django.db.models.signals import post_delete, post_migrate, post_save
 
+from ..conf import smtpauth_settings
+from ..secrets.secret import Secret
 
-class Secret(Protocol):
-    """A password that is decrypted when it is asked for."""
+logger = logging.getLogger("django_smtpauth")
 
-    def reveal(self) -> str:
-        """The password itself; may raise when it can't be opened."""
+#: Seconds that a sender waits for the database at most.
+PATIENCE = 5.0
+#: Seconds after which a look that never came back is given up and a new one may begin.
+GIVE_UP = 60.0
+#: Seconds between two warnings that the accounts could not be read.
+WARN_EVERY = 60.0
+#: Snapshots kept at most, one for each database and scope; the one unused longest goes first.
+MOST_SNAPSHOTS = 1000
 
 
 @dataclass(frozen=True)
 class Account:
-    """One enabled account as it stood in the database; the password is still sealed.
+    """One enabled account as it stands in the database; the password is still sealed.
 
-    sealed: the password's token, which tells two states of an account apart.
     port: None takes the one that goes with security. timeout: seconds, or None.
     """
 
@@ -30,14 +54,306 @@ class Account:
     scope: str = ""
     label: str = ""
     port: int | None = None
-    security: Security = Security.STARTTLS
+    security: str = "starttls"
     verify: bool = True
     ca_text: str = ""
     username: str = ""
-    password: Secret | None = field(default=None, repr=False, compare=False)
-    sealed: str = field(default="", repr=False)
+    password: Secret | None = None
     from_email: str = ""
     select_by_from: bool = False
     is_default: bool = False
     timeout: float | None = None
     allow_auth_without_tls: bool = False
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The enabled accounts of one scope. problem: why they are old or missing, one sentence."""
+
+    accounts: tuple[Account, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a sender stands.
+
+    inline: only the sender's own connection sees the data, so the look can't leave its thread.
+    blocks: the transactions whose end may take back what such a connection sees.
+    """
+
+    inline: bool = False
+    blocks: tuple[object, ...] = ()
+
+
+@dataclass
+class Entry:
+    """What is known about one scope of one database, and the look that is under way."""
+
+    database: str
+    scope: str
+    snapshot: Snapshot = field(default_factory=Snapshot)
+    known: bool = False
+    generation: int = -1
+    looked_at: float = 0.0
+    blocks: tuple[object, ...] = ()
+    look: Look | None = None
+
+
+class Look:
+    """One look at the database, which may still be under way."""
+
+    def __init__(self, entry: Entry, surroundings: Surroundings, generation: int, now: float):
+        self.entry = entry
+        self.surroundings = surroundings
+        self.generation = generation
+        self.began = now
+        self.late = False
+        self.thread: int | None = None
+        self.done = threading.Event()
+
+
+class AccountSource:
+    """Snapshots by database alias and scope, shared by all threads of the process.
+
+    load(database, scope) returns the enabled accounts and may raise anything.
+    One thread looks. The others use the snapshot that is there, or wait when there is none or
+    when this process has changed an account since.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[str, str], Iterable[Account]],
+        clock: Callable[[], float] = time.monotonic,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._load = load
+        self._clock = clock
+        self._patience = patience
+        self._generation = 0
+        self._warned: float | None = None
+        self._entries: OrderedDict[tuple[str, str], Entry] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def snapshot(
+        self, database: str, scope: str = "", surroundings: Surroundings = Surroundings()
+    ) -> Snapshot:
+        """The accounts as far as they are known, after a wait of `patience` seconds at most."""
+        refresh = smtpauth_settings.account_refresh
+        patience_ends = self._clock() + self._patience
+        while True:
+            with self._lock:
+                entry = self._entry(database, scope)
+                if self._is_fresh(entry, surroundings, refresh):
+                    return entry.snapshot
+                look, begin = entry.look, False
+                if look is None or self._is_given_up(look):
+                    look, begin = Look(entry, surroundings, self._generation, self._clock()), True
+                    entry.look = look
+                elif not self._is_worth_waiting(look):
+                    return entry.snapshot
+            if begin:
+                self._begin(look)
+            if not look.done.wait(max(0.0, patience_ends - self._clock())):
+                return self._give_up_waiting(look)
+            if begin:
+                return entry.snapshot
+
+    def invalidate(self) -> None:
+        """The next send looks again; what is known stays in use if it can't."""
+        with self._lock:
+            self._generation += 1
+
+    def forget(self) -> None:
+        """Forgets everything, as after a change of the database itself."""
+        with self._lock:
+            self._generation += 1
+            self._entries.clear()
+
+    def after_fork(self) -> None:
+        """In the child of a fork: what is known stays, locks and looks are the parent's."""
+        self._lock = threading.Lock()
+        for entry in self._entries.values():
+            entry.look = None
+
+    def _entry(self, database: str, scope: str) -> Entry:
+        entry = self._entries.setdefault((database, scope), Entry(database, scope))
+        self._entries.move_to_end((database, scope))
+        if len(self._entries) > MOST_SNAPSHOTS:
+            self._entries.popitem(last=False)
+        return entry
+
+    def _is_fresh(self, entry: Entry, surroundings: Surroundings, refresh: float) -> bool:
+        return (
+            entry.generation == self._generation
+            and entry.blocks == surroundings.blocks
+            and self._clock() < entry.looked_at + refresh
+        )
+
+    def _is_given_up(self, look: Look) -> bool:
+        return look.late and self._clock() >= look.began + GIVE_UP
+
+    def _is_worth_waiting(self, look: Look) -> bool:
+        # What the look itself logs may send mail, too: that mail can't wait for the look.
+        if look.late or look.thread == threading.get_ident():
+            return False
+        return not look.entry.known or look.generation != self._generation
+
+    def _begin(self, look: Look) -> None:
+        if look.surroundings.inline:
+            self._run(look)
+            return
+        context = contextvars.copy_context()
+        thread = threading.Thread(
+            target=context.run, args=(self._run, look), name="smtpauth-accounts", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:
+            # No thread is to be had, as at the end of the interpreter.
+            self._finish(look, None, _sentence(error))
+
+    def _run(self, look: Look) -> None:
+        look.thread = threading.get_ident()
+        accounts, problem = None, ""
+        try:
+            try:
+                accounts = tuple(self._load(look.entry.database, look.entry.scope))
+            finally:
+                if not look.surroundings.inline:
+                    connections.close_all()
+        except Exception as error:
+            problem = _sentence(error)
+        self._finish(look, accounts, problem)
+
+    def _finish(self, look: Look, accounts: tuple[Account, ...] | None, problem: str) -> None:
+        entry = look.entry
+        with self._lock:
+            if entry.look is look:
+                entry.look = None
+                entry.blocks = look.surroundings.blocks
+                self._note(entry, look.generation, problem)
+                if accounts is not None:
+                    entry.known = True
+                    entry.snapshot = Snapshot(accounts)
+        look.done.set()
+        self._warn(problem)
+
+    def _give_up_waiting(self, look: Look) -> Snapshot:
+        problem = f"The database did not answer within {self._patience:g} seconds."
+        with self._lock:
+            news = look.entry.look is look and not look.late
+            if news:
+                look.late = True
+                self._note(look.entry, self._generation, problem)
+            snapshot = look.entry.snapshot
+        self._warn(problem if news else "")
+        return snapshot
+
+    def _note(self, entry: Entry, generation: int, problem: str) -> None:
+        entry.generation = generation
+        entry.looked_at = self._clock()
+        entry.snapshot = replace(entry.snapshot, problem=problem)
+
+    def _warn(self, problem: str) -> None:
+        """Logs the problem now and then; without the lock, for a handler may send mail."""
+        with self._lock:
+            now = self._clock()
+            if not problem or (self._warned is not None and now < self._warned + WARN_EVERY):
+                return
+            self._warned = now
+        logger.warning(
+            "The SMTP accounts could not be read; the last known ones, or else the settings, "
+            "are used. %s",
+            problem,
+        )
+
+
+def current_accounts(scope: str) -> Snapshot:
+    """This process's accounts of a scope; none when the app is not installed or not ready."""
+    try:
+        model = apps.get_model("smtpauth", "SMTPAccount")
+    except (LookupError, AppRegistryNotReady):
+        return Snapshot()
+    database = router.db_for_read(model)
+    return source.snapshot(database, scope, surroundings_of(database))
+
+
+def load_accounts(database: str, scope: str) -> list[Account]:
+    """One query: the enabled accounts of a scope, by slug. Raises what the database raises."""
+    model = apps.get_model("smtpauth", "SMTPAccount")
+    rows = model._default_manager.using(database).filter(scope=scope, enabled=True)
+    return [_account(row) for row in rows.order_by("slug")]
+
+
+def _account(row: Any) -> Account:
+    return Account(
+        uuid=row.uuid,
+        slug=row.slug,
+        host=row.host,
+        scope=row.scope,
+        label=row.label,
+        port=row.port,
+        security=row.security,
+        verify=row.verify,
+        ca_text=row.ca_text,
+        username=row.username,
+        password=row.password,
+        from_email=row.from_email,
+        select_by_from=row.select_by_from,
+        is_default=row.is_default,
+        timeout=row.timeout,
+        allow_auth_without_tls=row.allow_auth_without_tls,
+    )
+
+
+def surroundings_of(database: str) -> Surroundings:
+    """Where this thread stands: inside a TestCase, or with a database in its memory, or not."""
+    connection: Any = connections[database]
+    blocks = tuple(connection.atomic_blocks)
+    in_test_case = any(block._from_testcase for block in blocks)
+    in_memory = connection.vendor == "sqlite" and connection.is_in_memory_db()
+    if not (in_test_case or in_memory):
+        return Surroundings()
+    # A coroutine's thread must not query: the look leaves it, though it may see less there.
+    return Surroundings(not _in_event_loop(), blocks)
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _sentence(error: Exception) -> str:
+    first_line = str(error).strip().split("\n")[0]
+    return f"{type(error).__name__}: {first_line[:200]}"
+
+
+source = AccountSource(load_accounts)
+os.register_at_fork(after_in_child=source.after_fork)
+
+
+def accounts_changed(using: str | None = None, **_: object) -> None:
+    """Receiver of post_save and post_delete: the next send looks again, and after the commit."""
+    source.invalidate()
+    try:
+        transaction.on_commit(source.invalidate, using=using)
+    except transaction.TransactionManagementError:
+        # Without autocommit Django tells nobody about commits; the next refresh sees it.
+        logger.debug("Accounts changed without autocommit; they are read again in a while.")
+
+
+def database_changed(**_: object) -> None:
+    """Receiver of post_migrate, which is also sent when a database was emptied."""
+    source.forget()
+
+
+def connect_signals() -> None:
+    """Called once by the app: this process's own changes count at once."""
+    model = apps.get_model("smtpauth", "SMTPAccount")
+    for signal in (post_save, post_delete):
+        signal.connect(accounts_changed, sender=model, dispatch_uid="smtpauth.accounts")
+    post_migrate.connect(database_changed, dispatch_uid="smtpauth.accounts")

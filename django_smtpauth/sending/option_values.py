@@ -8,6 +8,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import Promise
 
+from ..secrets.secret import Secret
 from ..smtp.tls import Security
 from .domains import host_name
 
@@ -21,8 +22,8 @@ class InvalidOption(ImproperlyConfigured, ValueError):
     """An option whose value can't be used; the text names the option and the cure."""
 
 
-class Password:
-    """A password that does not print itself. Compared and hashed by value."""
+class Password(Secret):
+    """A password from the settings or from code. Compared and hashed by value."""
 
     __slots__ = ("_value",)
 
@@ -41,9 +42,6 @@ class Password:
 
     def __hash__(self) -> int:
         return hash(self._value)
-
-    def __repr__(self) -> str:
-        return "<Password>"
 
 
 def read(option: str, value: Any, name: str) -> Any:

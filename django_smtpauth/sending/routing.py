@@ -1,4 +1,4 @@
-"""Which server a message goes to, and by which rule: a pure function.
+"""Which server a message goes to, and by which rule: `choose()`, a pure function.
 
 The first rule that applies decides:
 
@@ -21,8 +21,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from ..smtp.endpoint import Endpoint
 from ..smtp.sasl.credentials import Credentials
-from .accounts import Account
-from .domains import a_label, host_name
+from .accounts import Account, Snapshot, current_accounts
+from .domains import a_label
 from .mailer import (
     SERVER_OPTIONS,
     MailerOptions,
@@ -30,6 +30,8 @@ from .mailer import (
     default_options,
     endpoint,
     in_mailer,
+    parse,
+    plain_settings,
 )
 from .option_values import InvalidOption
 
@@ -97,6 +99,16 @@ def needs_accounts(hint: Hint) -> bool:
     return not hint.options.server_options
 
 
+def find_route(hint: Hint) -> Route:
+    """`choose()` with this process's accounts and the settings; the same errors."""
+    known = current_accounts(hint.scope) if needs_accounts(hint) else Snapshot()
+    try:
+        plain, defaults = plain_settings(), default_options()
+    except InvalidOption as error:
+        raise in_mailer(error, hint.alias) from None
+    return choose(hint, known.accounts, plain, defaults, known.problem)
+
+
 def choose(
     hint: Hint,
     accounts: Sequence[Account],
@@ -150,7 +162,7 @@ def normalized_address(text: object) -> str:
     """
     local, at, domain = parseaddr(str(text))[1].rpartition("@")
     try:
-        return f"{local.casefold()}@{a_label(domain).lower()}" if at and local else ""
+        return f"{local.lower()}@{a_label(domain).lower()}" if at and local else ""
     except ValueError:
         return ""
 
@@ -211,19 +223,23 @@ def account_options(
     """What the account says about its server, and the rest from options and defaults.
 
     The time-out comes from the options, then from the account, then from the defaults.
+    Raises InvalidOption for a value that got into the database past the forms.
     """
-    rest = replace(given.over(defaults), **dict.fromkeys(SERVER_OPTIONS))
-    return replace(
-        rest,
-        account=account.slug,
-        host=host_name(account.host),
-        port=account.port,
-        security=account.security,
-        verify=account.verify,
-        allow_auth_without_tls=account.allow_auth_without_tls,
-        username=account.username,
-        timeout=given.timeout or account.timeout or defaults.timeout,
+    own = parse(
+        {
+            "account": account.slug,
+            "host": account.host,
+            "port": account.port,
+            "security": account.security,
+            "verify": account.verify,
+            "allow_auth_without_tls": account.allow_auth_without_tls,
+            "username": account.username,
+            "timeout": account.timeout,
+        },
+        lambda name: f"account {account.slug}, {name}",
     )
+    rest = replace(given.over(defaults), **dict.fromkeys(SERVER_OPTIONS))
+    return replace(own.over(rest), timeout=given.timeout or own.timeout or defaults.timeout)
 
 
 def account_endpoint(account: Account, options: MailerOptions | None = None) -> Endpoint:
@@ -232,7 +248,7 @@ def account_endpoint(account: Account, options: MailerOptions | None = None) -> 
     options: from `account_options()`; None: the account with SMTPAUTH["DEFAULTS"].
     """
     options = options or account_options(account, defaults=default_options())
-    port = options.port or account.security.default_port
+    port = options.port or options.effective_security.default_port
     label = f"account {account.slug}, {options.host}:{port}"
     return build_endpoint(options, label, _credentials(account), account.ca_text or None)
 

@@ -1,0 +1,340 @@
+"""Which server a message goes to, and by which rule."""
+
+import uuid
+
+import django
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from django_smtpauth.sending import routing
+from django_smtpauth.sending.accounts import Account, Snapshot
+from django_smtpauth.sending.mailer import MailerOptions, backend_options
+from django_smtpauth.sending.option_values import InvalidOption, Password
+from django_smtpauth.sending.routing import (
+    AccountNotFound,
+    Hint,
+    NoServer,
+    Route,
+    Rule,
+    account_endpoint,
+    account_options,
+    choose,
+    find_route,
+    needs_accounts,
+    normalized_address,
+)
+from django_smtpauth.smtp.timeouts import Timeouts
+from django_smtpauth.smtp.tls import Security
+
+PLAIN = MailerOptions(host="plain.example", username="plain", password=Password("p"))
+NOTHING = MailerOptions()
+
+
+def account(slug: str, **fields: object) -> Account:
+    fields.setdefault("host", f"{slug}.example")
+    return Account(uuid=uuid.uuid5(uuid.NAMESPACE_DNS, slug), slug=slug, **fields)
+
+
+CLUB = account("club", from_email="club@example.org", select_by_from=True)
+NEWS = account("news", from_email="news@example.org", is_default=True)
+ACCOUNTS = (CLUB, NEWS)
+
+
+def route(
+    accounts=ACCOUNTS, plain=PLAIN, message=None, from_email="", problem="", alias=None, **options
+) -> Route:
+    hint = Hint(backend_options(options), message, from_email, alias=alias)
+    return choose(hint, accounts, plain, problem=problem)
+
+
+# The rules, in their order
+
+
+def test_an_explicit_host_is_used_whatever_else_is_there():
+    chosen = route(host="given.example", from_email="club@example.org")
+    assert (chosen.rule, chosen.account) == (Rule.EXPLICIT_HOST, None)
+    assert chosen.endpoint.address == ("given.example", 25)
+
+
+@pytest.mark.parametrize(
+    "option", [{"username": "u"}, {"password": "p"}, {"port": 2525}, {"use_tls": False}]
+)
+def test_other_server_options_without_host_mean_the_settings_server(option):
+    chosen = route(**option)
+    assert (chosen.rule, chosen.account) == (Rule.EXPLICIT_OPTIONS, None)
+    assert chosen.endpoint.host == "plain.example"
+
+
+def test_explicit_options_need_no_accounts():
+    assert not needs_accounts(Hint(backend_options({"host": "given.example"})))
+    assert not needs_accounts(Hint(backend_options({"username": ""})))
+    assert needs_accounts(Hint(backend_options({"account": "club"})))
+    assert needs_accounts(Hint(backend_options({"timeout": 3, "ehlo_name": "me"})))
+    assert needs_accounts(Hint())
+
+
+def test_the_account_that_was_asked_for():
+    chosen = route(account="club", from_email="news@example.org")
+    assert (chosen.rule, chosen.account) == (Rule.ACCOUNT, CLUB)
+
+
+def test_the_message_wins_over_the_mailer_and_the_mailer_over_the_defaults():
+    plain = MailerOptions(account="nobody")
+    assert route(account="club", message="news", plain=plain).account == NEWS
+    assert route(account="club", plain=plain).account == CLUB
+    assert route(plain=MailerOptions(account="club")).account == CLUB
+
+
+def test_from_chooses_an_account_that_allows_it():
+    chosen = route(from_email="The Club <Club@EXAMPLE.org>")
+    assert (chosen.rule, chosen.account) == (Rule.FROM, CLUB)
+
+
+def test_from_does_not_choose_an_account_that_does_not_allow_it():
+    accounts = (CLUB, account("other", from_email="other@example.org"), NEWS)
+    chosen = route(accounts, from_email="other@example.org")
+    assert (chosen.rule, chosen.account) == (Rule.DEFAULT, NEWS)
+
+
+def test_no_from_matches_no_account_without_an_address():
+    chosen = route((account("blank", select_by_from=True),), from_email="")
+    assert chosen.rule is Rule.SETTINGS
+
+
+def test_the_default_account():
+    chosen = route(from_email="someone@example.org")
+    assert (chosen.rule, chosen.account) == (Rule.DEFAULT, NEWS)
+
+
+def test_the_settings():
+    chosen = route((CLUB,))
+    assert (chosen.rule, chosen.account) == (Rule.SETTINGS, None)
+    assert chosen.endpoint.credentials.secret() == "p"
+
+
+def test_the_reason_is_a_line_for_people():
+    assert route(account="club").reason == (
+        "account club, club.example:587: this account was asked for"
+    )
+    assert route(()).reason == (
+        "plain.example:25: no account applies, so the settings' server is used"
+    )
+
+
+# What can't be
+
+
+def test_a_message_can_not_ask_for_an_account_on_an_explicit_host():
+    with pytest.raises(InvalidOption, match=r"account 'club'.*built with host"):
+        route(message="club", host="given.example")
+
+
+def test_an_unknown_account_is_named_with_those_that_exist_and_the_cure():
+    with pytest.raises(AccountNotFound) as caught:
+        route(account="clib")
+    assert isinstance(caught.value, ImproperlyConfigured)
+    assert str(caught.value) == (
+        "There is no enabled account 'clib'. Enabled accounts: club, news. "
+        "Correct the name, or add and enable the account in the admin."
+    )
+
+
+def test_an_unknown_account_of_a_tenant():
+    with pytest.raises(AccountNotFound, match=r"'club' of scope 'north'\. Enabled accounts: none"):
+        choose(Hint(account="club", scope="north"), (), PLAIN)
+
+
+def test_when_the_accounts_are_not_known_the_error_says_why():
+    with pytest.raises(AccountNotFound, match="The database is down"):
+        route((), account="club", problem="The database is down.")
+    with pytest.raises(NoServer, match="The database is down"):
+        route((), NOTHING, problem="The database is down.")
+
+
+def test_without_any_server_both_cures_are_named():
+    with pytest.raises(NoServer, match=r"'host' in EMAIL_HOST.*an account in the admin"):
+        route((), NOTHING)
+
+
+def test_server_options_without_any_host():
+    with pytest.raises(NoServer, match="username, password given without a host"):
+        route(ACCOUNTS, NOTHING, username="u", password="p")
+
+
+@pytest.mark.skipif(django.VERSION < (6, 1), reason="MAILERS came with 6.1")
+def test_under_mailers_the_error_is_djangos():
+    from django.core.mail import InvalidMailer
+
+    with pytest.raises(InvalidMailer, match=r"MAILERS\['bulk'\]: .*'host' in OPTIONS, or add an"):
+        route((), NOTHING, alias="bulk")
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("a@Example.ORG", "a@example.org"),
+        ('"Doe, A" <A@example.org>', "a@example.org"),
+        ("ä@Bücher.example", "ä@xn--bcher-kva.example"),
+        ("", ""),
+        ("root", ""),
+        ("@example.org", ""),
+        ("a@★.example", ""),
+    ],
+)
+def test_addresses_are_compared_in_one_form(text, address):
+    assert normalized_address(text) == address
+
+
+# What an account gives the engine
+
+
+def test_an_accounts_endpoint():
+    built = account_endpoint(
+        account(
+            "club",
+            host="Smtp.Bücher.example",
+            port=2525,
+            security="implicit_tls",
+            verify=False,
+            ca_text="PEM",
+            username="u",
+            password=Password("s3cret"),
+            timeout=4,
+            allow_auth_without_tls=True,
+        )
+    )
+    assert built.address == ("smtp.xn--bcher-kva.example", 2525)
+    assert built.label == "account club, smtp.xn--bcher-kva.example:2525"
+    assert (built.security, built.allow_auth_without_tls) == (Security.IMPLICIT_TLS, True)
+    assert (built.tls.verify, built.tls.ca_text) == (False, "PEM")
+    assert (built.credentials.username, built.credentials.secret()) == ("u", "s3cret")
+    assert built.timeouts == Timeouts.of(4)
+
+
+@pytest.mark.parametrize(("security", "port"), [("none", 25), ("starttls", 587)])
+def test_the_port_may_go_with_security(security, port):
+    assert account_endpoint(account("club", security=security)).address[1] == port
+
+
+class Sealed(Password):
+    """A password that notes when it is opened."""
+
+    opened = 0
+
+    def reveal(self) -> str:
+        self.opened += 1
+        return super().reveal()
+
+
+def test_the_password_is_opened_only_when_the_engine_asks():
+    secret = Sealed("s3cret")
+    chosen = choose(Hint(account="club"), (account("club", username="u", password=secret),), PLAIN)
+    assert secret.opened == 0
+    assert chosen.endpoint.credentials.secret() == "s3cret"
+    assert secret.opened == 1
+
+
+@pytest.mark.parametrize("half", [{"username": "u"}, {"password": Password("p")}])
+def test_half_a_credential_is_none(half):
+    assert account_endpoint(account("club", **half)).credentials is None
+
+
+def test_what_an_account_does_not_say_comes_from_options_then_defaults():
+    given = backend_options({"ehlo_name": "given.example"})
+    defaults = MailerOptions(
+        ehlo_name="default.example", deadline=9, ca_file="ca.pem", auth_mechanisms=("LOGIN",)
+    )
+    options = account_options(CLUB, given, defaults)
+    assert (options.ehlo_name, options.deadline) == ("given.example", 9)
+    assert (options.ca_file, options.auth_mechanisms) == ("ca.pem", ("LOGIN",))
+
+
+def test_what_describes_another_server_never_reaches_an_account():
+    defaults = MailerOptions(
+        host="d.example",
+        port=26,
+        username="d",
+        password=Password("d"),
+        use_ssl=True,
+        verify=False,
+        allow_auth_without_tls=True,
+    )
+    built = account_endpoint(CLUB, account_options(CLUB, NOTHING, defaults))
+    assert built.address == ("club.example", 587)
+    assert (built.security, built.tls.verify) == (Security.STARTTLS, True)
+    assert (built.credentials, built.allow_auth_without_tls) == (None, False)
+
+
+def test_an_own_authority_replaces_the_file_of_the_defaults():
+    own = account("club", ca_text="PEM")
+    built = account_endpoint(own, account_options(own, NOTHING, MailerOptions(ca_file="ca.pem")))
+    assert (built.tls.ca_file, built.tls.ca_text) == (None, "PEM")
+
+
+@pytest.mark.parametrize(
+    ("given", "own", "default", "result"),
+    [(1, 2, 3, 1), (None, 2, 3, 2), (None, None, 3, 3), ("bulk", 2, None, "bulk")],
+)
+def test_the_time_out_comes_from_the_nearest(given, own, default, result):
+    options = account_options(
+        account("club", timeout=own), MailerOptions(timeout=given), MailerOptions(timeout=default)
+    )
+    assert options.timeout == result
+
+
+@pytest.mark.parametrize("wrong", [{"security": "tls"}, {"host": "a b"}, {"timeout": -1.0}])
+def test_a_value_written_past_the_forms_is_an_error_of_that_account(wrong):
+    with pytest.raises(InvalidOption, match=f"account club, {next(iter(wrong))}: "):
+        account_options(account("club", **wrong))
+
+
+# Which messages can share a session
+
+
+def test_routes_are_equal_when_one_session_serves_both():
+    one = route(from_email="club@example.org")
+    assert one == route(account="club", from_email="x@example.org")
+    assert hash(one) == hash(route(account="club"))
+    assert one != route()
+    assert one != route((account("club", username="changed"),), account="club")
+    assert route(host="a.example") == route(host="a.example")
+    assert route(host="a.example") != route(host="a.example", username="u")
+
+
+# With this process's accounts and settings
+
+
+@pytest.fixture
+def known(monkeypatch):
+    asked = []
+
+    def current_accounts(scope: str) -> Snapshot:
+        asked.append(scope)
+        return Snapshot(ACCOUNTS)
+
+    monkeypatch.setattr(routing, "current_accounts", current_accounts)
+    return asked
+
+
+def test_find_route_looks_for_the_accounts_of_the_scope(known):
+    assert find_route(Hint(scope="north")).account == NEWS
+    assert known == ["north"]
+
+
+def test_find_route_does_not_look_for_accounts_when_none_is_needed(known):
+    assert find_route(Hint(backend_options({"host": "given.example"}))).account is None
+    assert known == []
+
+
+def test_find_route_takes_defaults_from_the_settings(known, settings):
+    settings.SMTPAUTH = {"DEFAULTS": {"deadline": 7}}
+    assert find_route(Hint()).endpoint.deadline == 7
+
+
+def test_find_route_reports_bad_settings(known, settings):
+    settings.SMTPAUTH = {"DEFAULTS": {"deadline": "soon"}}
+    with pytest.raises(InvalidOption, match='"deadline"'):
+        find_route(Hint())
