@@ -95,10 +95,14 @@ class Connection:
         self,
         transactions: Iterable[Transaction],
         on_done: Callable[[Transaction], None] | None = None,
+        *,
+        began: float | None = None,
     ) -> None:
         """Sends messages in order; each one's fate is in its transaction.
 
-        `on_done` is called with each transaction whose fate is known. Raises SMTPError when the
+        `on_done` is called with each transaction whose fate is known. `began` is when the
+        operation that includes the first message began, by the connection's clock (dialling,
+        for a connection opened on its behalf); None: now. Raises SMTPError when the
         connection is lost: transactions that are not `done` then were not handed over.
         """
         delivery = Delivery(
@@ -107,7 +111,7 @@ class Connection:
             Policy(pipelining=self.endpoint.pipelining),
             on_done or _ignore,
         )
-        self._run(delivery.run(iter(transactions)))
+        self._run(delivery.run(iter(transactions), began))
 
     def send(self, sender: str, recipients: Iterable[str], content: bytes) -> Transaction:
         """One message. Raises SMTPError when no recipient was accepted, or in doubt.
@@ -177,13 +181,13 @@ def connect(endpoint: Endpoint, *, dial: Dial = dial, clock: Clock = time.monoto
 
     dial: called with host, port, seconds and source address; returns a connected socket.
     """
-    began = clock()
-    limit = endpoint.timeouts.dial
+    began = clock() if began is None else began
+    limit = min(endpoint.timeouts.dial, began + endpoint.timeouts.until_content - clock())
     if endpoint.deadline is not None:
         limit = min(limit, endpoint.deadline)
     failure: SMTPError
     try:
-        sock = dial(*endpoint.address, limit, endpoint.source_address)
+        sock = dial(*endpoint.address, max(limit, 0.001), endpoint.source_address)
     except SMTPError as error:
         failure = error
     else:

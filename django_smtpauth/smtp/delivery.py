@@ -68,20 +68,28 @@ class Delivery:
         self._on_done = on_done
         self._under_way: list[Transaction] = []
 
-    def run(self, transactions: Iterator[Transaction]) -> Conversation[None]:
-        """Sends them all; raises SMTPError when the connection is lost."""
+    def run(
+        self, transactions: Iterator[Transaction], began: float | None = None
+    ) -> Conversation[None]:
+        """Sends them all; raises SMTPError when the connection is lost.
+
+        began: when the operation that includes the first message began, by the driver's clock.
+        """
         try:
-            yield from self._stream(transactions)
+            yield from self._stream(transactions, began)
         except SMTPError as error:
             for transaction in list(self._under_way):
                 self._resolve(transaction, error)
             raise
 
-    def _stream(self, transactions: Iterator[Transaction]) -> Conversation[None]:
+    def _stream(
+        self, transactions: Iterator[Transaction], began: float | None
+    ) -> Conversation[None]:
         current = self._next(transactions)
         groups: EnvelopeGroups | None = None
         while current is not None:
-            self._wire.patience.start()
+            self._wire.patience.start(began)
+            began = None
             streamed = groups is not None
             if groups is None:
                 groups = self._begin(current)

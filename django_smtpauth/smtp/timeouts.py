@@ -70,11 +70,19 @@ class Patience:
         self._clock = clock
         self._deadline = deadline
         self.start(began)
+        if began is not None and deadline is not None:
+            self._end = began + deadline
 
     def start(self, began: float | None = None) -> None:
-        """Begins an operation: `until_content` and the deadline count from `began` (now)."""
-        now = self._clock() if began is None else began
-        self._envelope_end: float | None = now + self.timeouts.until_content
+        """Begins an operation: the deadline counts from now, `until_content` from `began`.
+
+        began: None for now; earlier for the first message after opening, since both together
+            must not take longer.
+        """
+        now = self._clock()
+        self._envelope_end: float | None = self.timeouts.until_content + (
+            now if began is None else began
+        )
         self._end = None if self._deadline is None else now + self._deadline
         self.expect(self.timeouts.reply)
 
