@@ -67,11 +67,8 @@ class FreshSecret(Secret):
         """The token to store. Raises NoSealingKey or KeySourceError."""
         key = get_sealer()
         stored_for = printable(context.stored_for)
-        return SealedToken.build(
-            key.id,
-            stored_for,
-            key.seal(self._plaintext.encode(), associated_data(key.id, purpose, context)),
-        )
+        bound = associated_data(key.id, stored_for, purpose, context)
+        return SealedToken.build(key.id, stored_for, key.seal(self._plaintext.encode(), bound))
 
 
 class StoredSecret(Secret):
@@ -93,15 +90,13 @@ class StoredSecret(Secret):
 
     def reveal(self) -> str:
         """The text, opened with the row as it is now. Raises SecretUnreadable."""
-        key = self._key()
-        context = self._context()
+        key, token, context = self._key(), self.token, self._context()
+        bound = associated_data(key.id, token.stored_for, self._purpose, context)
         try:
-            octets = key.open(self.token.sealed, associated_data(key.id, self._purpose, context))
+            return key.open(token.sealed, bound).decode()
         except (InvalidTag, ValueError):
-            octets = None
-        if octets is None:
-            raise self._mismatch(printable(context.stored_for))
-        return octets.decode()
+            problem = self._mismatch(printable(context.stored_for))
+        raise problem
 
     def problem(self) -> SecretUnreadable | None:
         """Why the secret can't be opened, or None when it can."""

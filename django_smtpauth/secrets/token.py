@@ -79,10 +79,10 @@ def printable(text: str) -> str:
     return _NOT_PRINTABLE.sub("?", text)[:300]
 
 
-def associated_data(key_id: str, purpose: str, context: SealingContext) -> bytes:
-    """The octets that the tag of a token covers besides its content."""
+def associated_data(key_id: str, stored_for: str, purpose: str, context: SealingContext) -> bytes:
+    """The octets that a tag covers besides its content; the first two as the token has them."""
     return json.dumps(
-        [VERSION, key_id, printable(context.stored_for), purpose, context.row, context.binding],
+        [VERSION, key_id, stored_for, purpose, context.row, context.binding],
         sort_keys=True,
         separators=(",", ":"),
         ensure_ascii=True,
