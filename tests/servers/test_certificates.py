@@ -131,3 +131,13 @@ def test_a_silent_handshake(scripted_server: ServerFactory, certificates: Certif
         client.limit_wait(0.05)
         with pytest.raises(TimeoutError):
             client.start_tls(certificates.client())
+
+
+def test_tls_without_a_context_is_the_tests_mistake() -> None:
+    server = ScriptedServer(Behaviour(replies={"STARTTLS": b"220 go\r\n"}))
+    with RawClient(server.port) as client:
+        client.reply()
+        client.ask(b"STARTTLS")
+        assert client.receive() == b""
+    with pytest.raises(ValueError, match=r"Behaviour\.ssl_context"):
+        server.__exit__(None, None, None)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import socket
-import threading
+import struct
 from typing import Literal
 
 import pytest
@@ -170,27 +170,55 @@ def test_so_many_connections_are_cut(
     assert ends == ["end of stream"] * cut + ["done"] * (3 - cut)
 
 
-def test_large_contents_pass_both_ways(cutting_proxy: ProxyFactory) -> None:
-    """More than all buffers hold, to a peer that sends back what it gets, late."""
-    octets = bytes(range(256)) * 40_000
+def test_octets_are_kept_while_the_receiver_does_not_read(cutting_proxy: ProxyFactory) -> None:
+    """As many octets as all buffers hold, in both directions, before anybody reads."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         proxy = cutting_proxy(listener.getsockname()[1])
-        with RawClient(proxy.port) as client:
-            peer, _ = listener.accept()
-            with peer:
-                peer.settimeout(5)
-                assert pumped(peer, client, octets) == octets
+        with socket.create_connection((proxy.host, proxy.port)) as client:
+            server, _ = listener.accept()
+            with server:
+                for sender, receiver in [(client, server), (server, client)]:
+                    sent = filled(sender)
+                    receiver.settimeout(5)
+                    received = bytearray()
+                    while len(received) < sent:
+                        received += receiver.recv(65536)
+                    assert received == (PATTERN * (sent // len(PATTERN) + 1))[:sent]
 
 
-def pumped(peer: socket.socket, client: RawClient, octets: bytes) -> bytes:
-    """Send from the peer while nobody reads, then read with the client."""
-    sender = threading.Thread(target=peer.sendall, args=(octets,))
-    sender.start()
-    received = bytearray()
-    while len(received) < len(octets):
-        received += client.receive()
-    sender.join()
-    return bytes(received)
+PATTERN = bytes(range(251)) * 261
+
+
+def filled(sender: socket.socket) -> int:
+    """Send until nothing moves any more; how many octets went."""
+    sender.settimeout(0.1)
+    sent = 0
+    with pytest.raises(TimeoutError):  # noqa: PT012
+        while True:
+            sent += sender.send(PATTERN[sent % len(PATTERN) :])
+    return sent
+
+
+def test_a_client_that_resets_ends_the_servers_side(
+    scripted_server: ServerFactory, cutting_proxy: ProxyFactory
+) -> None:
+    server = scripted_server()
+    proxy = cutting_proxy(server.port)
+    with socket.create_connection((proxy.host, proxy.port)) as client:
+        client.recv(100)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    proxy.settle(connections=1)
+    server.settle()
+    assert server.connections[0].ended == "client"
+
+
+def test_leaving_the_proxy_drops_what_is_open(scripted_server: ServerFactory) -> None:
+    with CuttingProxy(scripted_server().port) as proxy:
+        client = RawClient(proxy.port)
+        client.reply()
+    with client:
+        assert client.receive() == b""
+    assert proxy.connections[0].finished.is_set()
 
 
 def test_an_absent_target_ends_the_connection(cutting_proxy: ProxyFactory) -> None:

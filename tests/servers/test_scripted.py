@@ -196,11 +196,12 @@ def test_a_failing_callable_surfaces_at_exit() -> None:
     def fail(connection: Connection, line: bytes) -> bytes:
         raise AssertionError("not this one")
 
-    with pytest.raises(AssertionError, match="not this one"):  # noqa: PT012, SIM117
-        with ScriptedServer(Behaviour(replies={"NOOP": fail})) as server:
-            with opened(server) as client:
-                client.send(b"NOOP\r\n")
-                assert client.receive() == b""
+    server = ScriptedServer(Behaviour(replies={"NOOP": fail}))
+    with opened(server) as client:
+        client.send(b"NOOP\r\n")
+        assert client.receive() == b""
+    with pytest.raises(AssertionError, match="not this one"):
+        server.__exit__(None, None, None)
 
 
 def test_354_without_recipients_ends_with_a_lone_dot(scripted_server: ServerFactory) -> None:
@@ -219,6 +220,20 @@ def test_ehlo_refused_helo_accepted(scripted_server: ServerFactory) -> None:
         assert codes(client.ask(b"HELO client.test")) == [250]
         assert deliver(client) == [250, 250, 354, 250]
     assert server.connections[0].announced == {}
+
+
+def test_the_state_follows_what_was_answered(scripted_server: ServerFactory) -> None:
+    refused = b"550 no\r\n"
+    server = scripted_server(replies={"HELO": [refused], "RSET": [refused], "MAIL": [refused]})
+    with RawClient(server.port) as client:
+        client.reply()
+        assert codes(client.ask(b"HELO client.test") + client.ask(MAIL)) == [550, 550]
+        assert codes(client.ask(MAIL)) == [503]
+        client.ask(b"HELO client.test")
+        assert codes(client.ask(RCPT) + client.ask(MAIL)) == [503, 250]
+        assert codes(client.ask(b"RSET") + client.ask(MAIL)) == [550, 503]
+        assert codes(client.ask(b"RSET") + client.ask(MAIL)) == [250, 250]
+    assert server.commands.count(MAIL) == 5
 
 
 def test_line_feeds_only_and_bare_codes(scripted_server: ServerFactory) -> None:
@@ -320,6 +335,16 @@ def test_a_waiting_drip_ends_with_the_server() -> None:
     assert server.connections[0].ended == "stopped"
 
 
+def test_a_client_that_never_reads_does_not_hold_the_server() -> None:
+    with ScriptedServer(Behaviour(replies={"NOOP": bytes(16_000_000)})) as server:
+        client = opened(server)
+        client.send(b"NOOP\r\n")
+        client.receive()
+    with client:
+        assert 0 < len(client.rest()) < 16_000_000
+    assert server.connections[0].ended == "stopped"
+
+
 def test_421_after_refused_recipients(scripted_server: ServerFactory) -> None:
     server = scripted_server(refusals_before_421=2, replies={"RCPT": b"550 no\r\n"})
     with opened(server) as client:
@@ -361,6 +386,7 @@ def test_auth_mechanisms(scripted_server: ServerFactory) -> None:
         assert codes(client.ask(b"AUTH LOGIN")) == [334]
         assert codes(client.ask(b"%%%")) == [501]
         assert codes(client.ask(b"AUTH PLAIN =")) == [501]
+        assert codes(client.ask(b"AUTH CRAM-MD5 YQ==")) == [501]
         assert codes(client.ask(b"AUTH XOAUTH2 x")) == [504]
     plain, login, cram, odd = (connection.auth for connection in server.connections)
     assert plain[:2] == [AuthAttempt("PLAIN", "club", False), AuthAttempt("PLAIN", "club", True)]
@@ -399,6 +425,20 @@ def test_bdat(scripted_server: ServerFactory) -> None:
     (message,) = server.accepted
     assert message.content == message.wire == b"ab\r\n.\r\n"
     assert message.chunks == [4, 3]
+
+
+def test_bdat_refused_ends_the_transaction(scripted_server: ServerFactory) -> None:
+    server = scripted_server(extensions=["CHUNKING"], replies={"BDAT": [b"452 full\r\n"]})
+    with opened(server) as client:
+        client.ask(MAIL)
+        client.ask(RCPT)
+        client.send(b"BDAT 6\r\nNOOP\r\n")
+        assert codes([client.reply()]) == [452]
+        client.send(b"BDAT 6 LAST\r\nNOOP\r\n")
+        assert codes([client.reply()]) == [503]
+        assert codes(client.ask(b"BDAT many")) == [501]
+        assert codes(client.ask(MAIL)) == [250]
+    assert server.messages == []
 
 
 def test_bdat_unannounced_runs_its_octets_as_commands(scripted_server: ServerFactory) -> None:
