@@ -9,6 +9,8 @@ from functools import cached_property
 
 from .replies import Reply
 
+#: At most 20 digits (RFC 1870 section 4).
+_SIZE = re.compile("[0-9]{1,20}")
 _OLD_AUTH = re.compile("^AUTH=", re.IGNORECASE)
 
 
@@ -47,7 +49,7 @@ class Extensions:
     def size(self) -> int | None:
         """The largest message in octets, or None: not told or unlimited (RFC 1870)."""
         words = self.keywords.get("SIZE", "").split()
-        limit = int(words[0]) if words and words[0].isascii() and words[0].isdigit() else 0
+        limit = int(words[0]) if words and _SIZE.fullmatch(words[0]) else 0
         return limit or None
 
     @property

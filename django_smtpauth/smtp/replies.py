@@ -20,6 +20,7 @@ MAX_CHALLENGE_LINE: Final = 12_288
 #: Octets in all lines of one reply.
 MAX_REPLY: Final = 65_536
 
+_CODE = re.compile(rb"[2-5][0-9]{2}")
 _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?:[ \t]+|$)")
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -135,7 +136,7 @@ class ReplyParser:
             raise ProtocolError(f"The server's reply is longer than {MAX_REPLY} octets.")
         line = line[:-2] if line.endswith(b"\r\n") else line[:-1]
         code, separator, text = line[:3], line[3:4], line[4:]
-        if not (code.isdigit() and code.isascii() and b"2" <= code[:1] <= b"5"):
+        if not _CODE.fullmatch(code):
             raise ProtocolError(f"The server sent something that is no SMTP reply: {_shown(line)}")
         if separator not in (b"", b" ", b"-"):
             raise ProtocolError(f"The server sent a malformed reply line: {_shown(line)}")
