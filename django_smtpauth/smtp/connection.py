@@ -5,6 +5,7 @@ from __future__ import annotations
 import selectors
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TypeVar, cast
@@ -23,7 +24,7 @@ from .session import Session
 from .timeouts import Clock, Patience
 from .tls import PeerFacts
 from .transaction import Envelope, Transaction
-from .transcript import Event
+from .transcript import Event, merged
 from .wire import Wire
 
 T = TypeVar("T")
@@ -76,9 +77,14 @@ class Connection:
         """Whether another message may be sent over this connection."""
         return not self._closed and self._session.reusable
 
+    @property
+    def events(self) -> deque[Event]:
+        """The redacted dialogue of the session itself; transactions have their own."""
+        return self._session.events
+
     def transcript(self, *transactions: Transaction) -> tuple[Event, ...]:
         """The dialogue of the session itself, and about these transactions, redacted."""
-        return self._session.transcript(*transactions)
+        return merged(self.events, *(transaction.events for transaction in transactions))
 
     def open(self) -> None:
         """Greeting, TLS, EHLO and AUTH as the endpoint says. Raises SMTPError."""
@@ -176,10 +182,17 @@ class Connection:
         return error
 
 
-def connect(endpoint: Endpoint, *, dial: Dial = dial, clock: Clock = time.monotonic) -> Connection:
+def connect(
+    endpoint: Endpoint,
+    *,
+    dial: Dial = dial,
+    clock: Clock = time.monotonic,
+    began: float | None = None,
+) -> Connection:
     """Dials, opens and authenticates. Raises SMTPError; then no connection is left open.
 
     dial: called with host, port, seconds and source address; returns a connected socket.
+    began: when the operation began by the clock, if an earlier try is part of it; None: now.
     """
     began = clock() if began is None else began
     limit = min(endpoint.timeouts.dial, began + endpoint.timeouts.until_content - clock())

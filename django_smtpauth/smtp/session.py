@@ -26,7 +26,7 @@ from .errors import ProtocolError
 from .extensions import Extensions
 from .replies import Reply, ReplyParser
 from .timeouts import Clock
-from .transcript import Event, merged, new_log
+from .transcript import Event, new_log
 
 
 class State(enum.Enum):
@@ -181,7 +181,6 @@ class Session:
         self.fresh = True
         self.events = new_log()
         self._clock = clock
-        self._began = clock()
         self._parser = ReplyParser()
         self._hidden: list[str] = []
 
@@ -256,11 +255,7 @@ class Session:
     def log(self, direction: str, stage: str, text: str, owner: Owner | None = None) -> None:
         """Adds one event to the owner's log, or to the session's own."""
         log = self.events if owner is None else owner.events
-        log.append(Event(self._clock() - self._began, direction, stage, text))
-
-    def transcript(self, *owners: Owner) -> tuple[Event, ...]:
-        """The session's own dialogue, and that of the owners, in order of time."""
-        return merged(self.events, *(owner.events for owner in owners))
+        log.append(Event(self._clock(), direction, stage, text))
 
     def _match(self, reply: Reply, handed: int) -> Answer:
         """Pairs a reply with the command that waited longest, and moves the cursors."""

@@ -80,10 +80,9 @@ class Patience:
             must not take longer.
         """
         now = self._clock()
-        self._envelope_end: float | None = self.timeouts.until_content + (
-            now if began is None else began
-        )
-        self._end = None if self._deadline is None else now + self._deadline
+        start = now if began is None else began
+        self._envelope_end: float | None = start + self.timeouts.until_content
+        self._end: float | None = None if self._deadline is None else now + self._deadline
         self.expect(self.timeouts.reply)
 
     def flow(self) -> None:

@@ -13,7 +13,7 @@ MAX_EVENTS = 1_024
 class Event(NamedTuple):
     """One line of the dialogue.
 
-    time: seconds since the connection began.
+    time: seconds by the driver's clock, whose origin is arbitrary.
     direction: "C" the client spoke, "S" the server spoke, "*" something happened.
     stage: CONNECT, GREETING, TLS, EHLO, AUTH, MAIL, RCPT, DATA, CONTENT, RSET or QUIT.
     text: the words, without any secret.
@@ -24,9 +24,6 @@ class Event(NamedTuple):
     stage: str
     text: str
 
-    def __str__(self) -> str:
-        return f"{self.time:8.3f} {self.direction}: {self.text}"
-
 
 def new_log() -> deque[Event]:
     """An empty log that keeps the latest events."""
@@ -34,10 +31,12 @@ def new_log() -> deque[Event]:
 
 
 def merged(*logs: Iterable[Event]) -> tuple[Event, ...]:
-    """Several logs of one connection as one, in order of time."""
+    """Several logs as one, in order of time."""
     return tuple(sorted((event for log in logs for event in log), key=lambda event: event.time))
 
 
 def render(events: Iterable[Event]) -> str:
-    """The dialogue as text, one event a line."""
-    return "\n".join(str(event) for event in events)
+    """The dialogue as text, one event a line, with the seconds since the first."""
+    lines = list(events)
+    start = lines[0].time if lines else 0.0
+    return "\n".join(f"{e.time - start:8.3f} {e.direction}: {e.text}" for e in lines)
