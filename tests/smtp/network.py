@@ -1,0 +1,160 @@
+"""What the tests of the blocking driver share: endpoints on loopback, messages, watched sockets."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import threading
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from django_smtpauth.smtp import (
+    Connection,
+    Content,
+    Credentials,
+    Endpoint,
+    Envelope,
+    Security,
+    SMTPError,
+    Timeouts,
+    Transaction,
+    connect,
+)
+
+#: Long enough for a busy machine, short enough to end a test that hangs.
+PATIENT = Timeouts(dial=10, reply=10, until_content=20, content=10, verdict=10)
+#: For servers that will never answer: the limit is what is tested.
+BRIEF = Timeouts(dial=5, reply=0.1, until_content=5, content=0.1, verdict=0.1)
+#: Seconds within which every outcome must be known, whatever the server does.
+BOUND = 15.0
+
+USER, PASSWORD = "club", "Geheim-42-Wort"
+CREDENTIALS = Credentials(USER, lambda: PASSWORD)
+
+
+def endpoint(port: int, **changes: Any) -> Endpoint:
+    """Plain SMTP on 127.0.0.1, with its own name so that nobody asks DNS."""
+    plain = Endpoint(
+        "127.0.0.1",
+        port,
+        security=Security.NONE,
+        ehlo_name="client.test",
+        label="the test server",
+        timeouts=PATIENT,
+    )
+    return replace(plain, **changes)
+
+
+def transaction(
+    name: str = "a",
+    recipients: int | Iterable[str] = 1,
+    content: bytes | Content = b"Subject: hello\r\n\r\nbody\r\n",
+) -> Transaction:
+    """A message from `name@example.org`."""
+    if isinstance(recipients, int):
+        recipients = [f"to{number}@example.org" for number in range(recipients)]
+    content = content if isinstance(content, Content) else Content.of(content)
+    return Transaction(Envelope.of(f"{name}@example.org", recipients), content)
+
+
+def statuses(message: Transaction) -> list[str]:
+    """The outcome of each recipient in the envelope's order; "open" where there is none."""
+    outcomes = message.outcomes
+    known = {address: outcome.status.value for address, outcome in outcomes.items()}
+    return [known.get(r.address, "open") for r in message.envelope.recipients]
+
+
+def failure_of(port: int, **changes: Any) -> SMTPError:
+    """The error with which a connection can't be opened."""
+    with pytest.raises(SMTPError) as caught:
+        connect(endpoint(port, **changes)).close()
+    return caught.value
+
+
+def loss_of(connection: Connection, *messages: Transaction) -> SMTPError:
+    """The error with which a delivery ends."""
+    with connection, pytest.raises(SMTPError) as caught:
+        connection.deliver(messages)
+    assert not connection.usable
+    return caught.value
+
+
+class WatchedSocket(socket.socket):
+    """Remembers every octet that the transport took."""
+
+    def __init__(self, *arguments: Any, **details: Any) -> None:
+        super().__init__(*arguments, **details)
+        self.taken = bytearray()
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        count = super().send(data, flags)
+        self.taken += bytes(data[:count])
+        return count
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing can be read now, not even an end."""
+        return self.fileno() >= 0 and not select.select([self], [], [], 0)[0]
+
+
+class Dialler:
+    """A `dial` for `connect()` that keeps the sockets it made.
+
+    send_buffer: octets of SO_SNDBUF, so that a server which does not read blocks us soon.
+    """
+
+    def __init__(self, send_buffer: int | None = None) -> None:
+        self.sockets: list[WatchedSocket] = []
+        self._send_buffer = send_buffer
+
+    def __call__(
+        self, host: str, port: int, timeout: float, source_address: str | None
+    ) -> socket.socket:
+        sock = WatchedSocket()
+        if self._send_buffer is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer)
+        sock.settimeout(timeout)
+        sock.connect((host, port))
+        self.sockets.append(sock)
+        return sock
+
+    @property
+    def taken(self) -> bytes:
+        """What the transport of the latest connection took."""
+        return bytes(self.sockets[-1].taken)
+
+
+class RawServer:
+    """One connection, served octet by octet by a function of the test, in a thread."""
+
+    def __init__(self, serve: Any, context: ssl.SSLContext | None = None) -> None:
+        self._serve = serve
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> RawServer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._thread.join(BOUND)
+        self._listener.close()
+        assert not self._thread.is_alive()
+        if error is None and self.error is not None:
+            raise self.error
+
+    def _run(self) -> None:
+        self._listener.settimeout(BOUND)
+        try:
+            client, _ = self._listener.accept()
+            with client:
+                client.settimeout(BOUND)
+                self._serve(client)
+        except BaseException as error:
+            self.error = error
