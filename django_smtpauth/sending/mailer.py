@@ -244,7 +244,7 @@ def build_endpoint(
         raise InvalidOption("host is missing.")
     return Endpoint(
         host=options.host,
-        port=options.port or _default_port(options),
+        port=port_of(options),
         security=options.effective_security,
         tls=_tls_options(options, ca_text),
         credentials=credentials,
@@ -260,7 +260,10 @@ def build_endpoint(
     )
 
 
-def _default_port(options: MailerOptions) -> int:
+def port_of(options: MailerOptions) -> int:
+    """The port given, or the one that goes with the kind of TLS."""
+    if options.port:
+        return options.port
     # EMAIL_PORT's default is 25 for EMAIL_USE_TLS too; MAILERS goes by the kind of TLS.
     if options.use_tls and not mailers_configured():
         return Security.NONE.default_port

@@ -76,6 +76,12 @@ class Reply:
         """Code and enhanced code, for example `535 5.7.8`."""
         return f"{self.code} {self.enhanced}" if self.enhanced else str(self.code)
 
+    @property
+    def as_sent(self) -> str:
+        """The lines as the server wrote them, joined by line feeds."""
+        *first, last = self.lines
+        return "\n".join([*(f"{self.code}-{line}" for line in first), f"{self.code} {last}"])
+
     def __str__(self) -> str:
         return " ".join(filter(None, [str(self.code), *self.lines]))
 

@@ -260,13 +260,13 @@ class Session:
     def _match(self, reply: Reply, handed: int) -> Answer:
         """Pairs a reply with the command that waited longest, and moves the cursors."""
         if not self.in_flight:
-            self.log("S", "", str(reply))
+            self.log("S", "", reply.as_sent)
             if reply.code == 421:
                 return self._goodbye(reply)
             raise ProtocolError(f"The server spoke without being asked: {reply.status}.")
         command, owner, end = self.in_flight[0]
         reply = self._redacted(command, reply)
-        shown = f"334 {REDACTED}" if reply.code == 334 else str(reply)
+        shown = f"334 {REDACTED}" if reply.code == 334 else reply.as_sent
         self.log("S", command.verb.stage, shown, owner)
         early = handed < end
         if early and not (command.verb is Verb.CONTENT and reply.klass in (4, 5)):

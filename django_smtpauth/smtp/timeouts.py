@@ -69,6 +69,8 @@ class Patience:
         self.timeouts = timeouts
         self._clock = clock
         self._deadline = deadline
+        self._envelope_end: float | None = None
+        self._end: float | None = None
         self.start(began)
         if began is not None and deadline is not None:
             self._end = began + deadline
@@ -81,8 +83,8 @@ class Patience:
         """
         now = self._clock()
         start = now if began is None else began
-        self._envelope_end: float | None = start + self.timeouts.until_content
-        self._end: float | None = None if self._deadline is None else now + self._deadline
+        self._envelope_end = start + self.timeouts.until_content
+        self._end = None if self._deadline is None else now + self._deadline
         self.expect(self.timeouts.reply)
 
     def flow(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import os
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 
@@ -61,7 +61,7 @@ class PeerFacts:
 
     version: str
     cipher: str
-    certificate: bytes | None = None
+    certificate: bytes | None = field(default=None, repr=False)
 
     def to_dict(self) -> dict[str, object]:
         """Version and cipher as JSON-ready values."""

@@ -36,7 +36,11 @@ def merged(*logs: Iterable[Event]) -> tuple[Event, ...]:
 
 
 def render(events: Iterable[Event]) -> str:
-    """The dialogue as text, one event a line, with the seconds since the first."""
-    lines = list(events)
-    start = lines[0].time if lines else 0.0
-    return "\n".join(f"{e.time - start:8.3f} {e.direction}: {e.text}" for e in lines)
+    """The dialogue as text, line by line, with the seconds since the first event."""
+    known = list(events)
+    start = known[0].time if known else 0.0
+    return "\n".join(
+        f"{event.time - start:8.3f} {event.direction}: {line}"
+        for event in known
+        for line in event.text.split("\n")
+    )

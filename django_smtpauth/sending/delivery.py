@@ -1,0 +1,363 @@
+"""A batch of messages over the servers that its messages call for.
+
+Every message is tried. Neighbours with the same route go through one connection as a stream. A
+message that was not handed over when its connection was lost is sent once more over a new one;
+one that is in doubt is never sent again. A server that can't be reached, or that loses
+connection after connection, is met once per batch: the messages meant for it that are left fail
+with the same error.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import chain
+
+from django.core.mail import EmailMessage
+
+from ..secrets.errors import SecretUnreadable
+from ..smtp.connection import Connection, connect
+from ..smtp.errors import NotSupported, SMTPError, TimedOut
+from ..smtp.transaction import RecipientOutcome, Status, Transaction
+from ..smtp.transcript import Event
+from .composition import compose
+from .log import warn
+from .results import Attempt, Result, attempt_of, queue_id
+from .routing import Route
+from .submission import Submission
+
+#: Connections in a row that may be lost without a verdict on any message.
+MOST_LOSSES = 3
+#: Failed results that the raised error carries; each message has its own in any case.
+MOST_FAILED_RESULTS = 1_000
+
+Router = Callable[[EmailMessage], Route]
+
+
+class Lines:
+    """Open connections by route: those of a backend that is open, or of one batch."""
+
+    def __init__(self) -> None:
+        self._connections: dict[Route, Connection] = {}
+
+    def get(self, route: Route, began: float | None = None) -> Connection:
+        """The usable connection of a route, opened if need be. Raises what `connect()` does."""
+        connection = self._connections.get(route)
+        if connection is None or not connection.usable:
+            self._connections.pop(route, None)
+            connection = self._connections[route] = connect(route.endpoint, began=began)
+        return connection
+
+    def find(self, route: Route) -> Connection | None:
+        """The open connection of a route, if there is one."""
+        connection = self._connections.get(route)
+        return connection if connection is not None and connection.usable else None
+
+    def close(self) -> None:
+        """Closes them all; never raises."""
+        while self._connections:
+            self._connections.popitem()[1].close()
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(self._connections.values())
+
+
+@dataclass(eq=False)
+class Job:
+    """A composed message on its way."""
+
+    index: int
+    message: EmailMessage
+    submission: Submission
+    route: Route
+    transaction: Transaction
+    attempts: list[Attempt] = field(default_factory=list)
+    #: The dialogue of each connection that it met.
+    logs: list[Iterable[Event]] = field(default_factory=list)
+    began: float = 0.0
+    progress: int = 0
+    losses: int = 0
+
+
+class Batch:
+    """The sending of one series of messages.
+
+    After `send()`: `sent` counts the messages that at least one recipient's server took,
+    `first_error` is the error of the first message that was not, `failed` their results.
+    """
+
+    def __init__(self, lines: Lines, route_of: Router) -> None:
+        self.sent = 0
+        self.first_error: Exception | None = None
+        self.failed: list[Result] = []
+        self._first_index = -1
+        self._lines = lines
+        self._route_of = route_of
+        self._down: dict[Route, Exception] = {}
+
+    def send(self, messages: Iterable[EmailMessage]) -> None:
+        """Tries every message; raises nothing that concerns a message."""
+        jobs = _Lookahead(self._compose_all(messages))
+        while (head := jobs.peek()) is not None:
+            route = head.route
+            _Run(self, self._lines, route, jobs, self._down).send()
+
+    def _compose_all(self, messages: Iterable[EmailMessage]) -> Iterator[Job]:
+        """The messages that could be composed; the others are settled at once."""
+        source = enumerate(messages)
+        while True:
+            try:
+                index, message = next(source)
+            except StopIteration:
+                return
+            except Exception as error:
+                # The caller's generator failed: what it yielded before is still sent.
+                self._note(0, Result(error=error), error)
+                return
+            if not message.recipients():
+                continue
+            try:
+                route = self._route_of(message)
+                submission = compose(message)
+            except Exception as error:
+                self._settle(index, message, Result(error=error))
+                continue
+            transaction = Transaction(submission.envelope, submission.content)
+            yield Job(index, message, submission, route, transaction)
+
+    def settle(self, job: Job, error: Exception | None) -> None:
+        """The fate of a job is known: tells the message, the log and the count."""
+        result = Result(
+            message_id=job.submission.message_id,
+            recipients=_in_order(job.transaction),
+            attempts=job.attempts,
+            error=error,
+            logs=(*job.logs, job.transaction.events),
+        )
+        if isinstance(error, SMTPError):
+            error.peer = error.peer or job.route.endpoint.name
+            error.transcript = error.transcript or result.transcript
+        self._settle(job.index, job.message, result)
+
+    def _settle(self, index: int, message: EmailMessage, result: Result) -> None:
+        message.smtp_result = result  # type: ignore[attr-defined]
+        if result.sent:
+            self.sent += 1
+            if result.refused:
+                _log_refused(result)
+        elif result.error is not None:
+            _log_failure(result)
+            self._note(index, result, result.error)
+
+    def _note(self, index: int, result: Result, error: Exception) -> None:
+        if self.first_error is None or index < self._first_index:
+            self.first_error, self._first_index = error, index
+        if len(self.failed) < MOST_FAILED_RESULTS:
+            self.failed.append(result)
+
+
+class _Run:
+    """Neighbouring messages of a batch that have the same route."""
+
+    def __init__(
+        self,
+        batch: Batch,
+        lines: Lines,
+        route: Route,
+        jobs: _Lookahead,
+        down: dict[Route, Exception],
+    ) -> None:
+        self._batch = batch
+        self._lines = lines
+        self._route = route
+        self._jobs = jobs
+        self._down = down
+        self._open: deque[Job] = deque()
+        self._by_transaction: dict[Transaction, Job] = {}
+        self._verdicts = 0
+        self._losses_in_a_row = 0
+
+    def send(self) -> None:
+        """Sends the messages over as many connections as it takes."""
+        while self._more() and self._route not in self._down:
+            began = self._open[0].began if self._open else time.monotonic()
+            before = self._verdicts
+            try:
+                connection = self._lines.get(self._route, began)
+            except (SMTPError, SecretUnreadable, OSError) as error:
+                self._down[self._route] = _with_django_cure(error, self._route)
+                break
+            try:
+                self._deliver(connection, began)
+            except SMTPError as error:
+                self._lost(connection, error, progress=self._verdicts > before)
+        if self._route in self._down:
+            self._fail_rest(self._down[self._route])
+
+    def _more(self) -> bool:
+        """Whether a message of this run is left."""
+        head = None if self._open else self._jobs.peek()
+        return bool(self._open) or (head is not None and head.route == self._route)
+
+    def _deliver(self, connection: Connection, began: float) -> None:
+        facts = attempt_of(connection, self._account, self._route.rule.value)
+        connection.deliver(
+            self._transactions(connection, began),
+            lambda transaction: self._done(transaction, facts),
+            began=began,
+        )
+
+    def _transactions(self, connection: Connection, began: float) -> Iterator[Transaction]:
+        """What is to be sent: first what an earlier connection left, then the rest."""
+        left = list(self._open)
+        for job in left:
+            job.began = began
+            if self._fit(job, connection):
+                yield job.transaction
+        for job in self._jobs.with_route(self._route):
+            job.began = time.monotonic()
+            self._open.append(job)
+            self._by_transaction[job.transaction] = job
+            if self._fit(job, connection):
+                yield job.transaction
+
+    def _fit(self, job: Job, connection: Connection) -> bool:
+        """Gives the message the form that this server takes."""
+        job.logs.append(connection.events)
+        try:
+            job.transaction.content = job.submission.content_for(
+                eight_bit=connection.extensions.eight_bit
+            )
+        except NotSupported as error:
+            job.transaction.reject(error)
+            self._settle(job, error)
+            return False
+        return True
+
+    def _done(self, transaction: Transaction, facts: Attempt) -> None:
+        job = self._by_transaction[transaction]
+        error = transaction.error
+        in_doubt = error is not None and error.in_doubt
+        self._verdicts += not in_doubt
+        job.attempts.append(
+            replace(
+                facts,
+                reply=transaction.final,
+                queue_id=queue_id(transaction.final),
+                seconds=time.monotonic() - job.began,
+                in_doubt=in_doubt,
+                error=error.headline if error else "",
+            )
+        )
+        self._settle(job, error)
+
+    def _lost(self, connection: Connection, error: SMTPError, *, progress: bool) -> None:
+        """The connection is gone: decides what is tried again."""
+        self._losses_in_a_row = 0 if progress else self._losses_in_a_row + 1
+        if self._losses_in_a_row >= MOST_LOSSES:
+            self._down[self._route] = error
+        head = next((job for job in self._open if job.transaction.attempt), None)
+        if head is None:
+            return
+        facts = attempt_of(connection, self._account, self._route.rule.value)
+        head.attempts.append(
+            replace(facts, seconds=time.monotonic() - head.began, error=error.headline)
+        )
+        head.losses = 1 if self._advanced(head) else head.losses + 1
+        if head.losses > 1 or isinstance(error, TimedOut):
+            head.transaction.conclude_unsent(error)
+            self._settle(head, error)
+
+    def _advanced(self, job: Job) -> bool:
+        """Whether this connection brought verdicts on recipients of the message."""
+        before, job.progress = job.progress, job.transaction.progress
+        return job.progress > before
+
+    def _fail_rest(self, error: Exception) -> None:
+        """The server is down: what is left fails with the same error."""
+        for job in chain(list(self._open), self._jobs.with_route(self._route)):
+            if isinstance(error, SMTPError):
+                job.transaction.conclude_unsent(error)
+            else:
+                job.transaction.settle_open(Status.NOT_SENT, None)
+            address = "{}:{}".format(*self._route.endpoint.address)
+            headline = getattr(error, "headline", str(error))
+            if not job.attempts:
+                job.attempts.append(
+                    Attempt(self._account, self._route.rule.value, address, error=headline)
+                )
+            self._batch.settle(job, error)
+        self._open.clear()
+
+    def _settle(self, job: Job, error: Exception | None) -> None:
+        self._open.remove(job)
+        del self._by_transaction[job.transaction]
+        self._batch.settle(job, error)
+
+    @property
+    def _account(self) -> str:
+        return self._route.account.slug if self._route.account else ""
+
+
+class _Lookahead:
+    """The composed messages of a batch, of which the next one can be looked at."""
+
+    def __init__(self, jobs: Iterator[Job]) -> None:
+        self._jobs = jobs
+        self._next: Job | None = None
+
+    def peek(self) -> Job | None:
+        """The next job, which stays; None at the end."""
+        if self._next is None:
+            self._next = next(self._jobs, None)
+        return self._next
+
+    def with_route(self, route: Route) -> Iterator[Job]:
+        """Takes jobs as long as they have this route."""
+        while (job := self.peek()) is not None and job.route == route:
+            self._next = None
+            yield job
+
+
+def _in_order(transaction: Transaction) -> dict[str, RecipientOutcome]:
+    outcomes = transaction.outcomes
+    addresses = (recipient.address for recipient in transaction.envelope.recipients)
+    return {address: outcomes[address] for address in addresses if address in outcomes}
+
+
+def _with_django_cure(error: Exception, route: Route) -> Exception:
+    """The engine's advice in the words of the place where this site has to follow it."""
+    if isinstance(error, NotSupported) and error.reason == "auth-without-tls":
+        error.cure = (
+            "Use TLS. Only if the network between this site and the server is trusted (a mail "
+            "catcher in a container): "
+        ) + (
+            f'tick "allow a password without TLS" on the account {route.account.slug}.'
+            if route.account
+            else 'SMTPAUTH = {"DEFAULTS": {"allow_auth_without_tls": True}}'
+        )
+    return error
+
+
+def _log_failure(result: Result) -> None:
+    error = result.error
+    # The headline tells stage, code and account. Other errors may quote what a visitor typed.
+    why = error.headline if isinstance(error, SMTPError) else type(error).__name__
+    fate = "may or may not have been sent" if result.in_doubt else "was not sent"
+    warn("Message %s %s: %s", result.message_id or "(not composed)", fate, why)
+
+
+def _log_refused(result: Result) -> None:
+    replies = Counter(
+        outcome.reply.status for a in result.refused if (outcome := result.recipients[a]).reply
+    )
+    refusals = ", ".join(f"{status} ({count})" for status, count in replies.items())
+    warn(
+        "Message %s was accepted for %d of %d recipients; refused with %s",
+        result.message_id,
+        len(result.accepted),
+        len(result.recipients),
+        refusals,
+    )

@@ -1,0 +1,30 @@
+"""The logger, and how to use it from inside a send.
+
+A site may send its log by e-mail (AdminEmailHandler on the root logger). A message that fails
+because the server is down is logged, the handler mails the record through the same backend, and
+that would fail and be logged again. So while a record of ours is being handled, the sends that
+the handler makes are not logged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from contextvars import ContextVar
+
+logger = logging.getLogger("django_smtpauth")
+
+_handling: ContextVar[bool] = ContextVar("django_smtpauth_handling", default=False)
+
+
+def warn(message: str, *arguments: object) -> None:
+    """One WARNING, unless this send was made by the handler of another one."""
+    if _handling.get():
+        return
+    token = _handling.set(True)
+    try:
+        # A handler that itself fails to send must not change what is said of this message.
+        with contextlib.suppress(Exception):
+            logger.warning(message, *arguments)
+    finally:
+        _handling.reset(token)
