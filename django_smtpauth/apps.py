@@ -1,5 +1,10 @@
 from django.apps import AppConfig
+from django.core import checks
 from django.utils.translation import gettext_lazy as _
+
+from django_smtpauth.checks import check_email_settings, check_mailers, check_settings
+from django_smtpauth.secrets.checks import check_keys, check_keys_for_deployment
+from django_smtpauth.sending.accounts import connect_signals
 
 
 class SMTPAuthConfig(AppConfig):
@@ -9,3 +14,10 @@ class SMTPAuthConfig(AppConfig):
     label = "smtpauth"
     verbose_name = _("SMTP accounts")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        connect_signals()
+        for check in (check_settings, check_email_settings, check_mailers):
+            checks.register(check, "mail")
+        checks.register(check_keys, checks.Tags.security)
+        checks.register(check_keys_for_deployment, checks.Tags.security, deploy=True)

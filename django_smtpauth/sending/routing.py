@@ -15,14 +15,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from email.utils import parseaddr
 
 from django.core.exceptions import ImproperlyConfigured
 
 from ..smtp.endpoint import Endpoint
 from ..smtp.sasl.credentials import Credentials
 from .accounts import Account, Snapshot, current_accounts
-from .domains import a_label
+from .addressing import envelope_address
 from .mailer import (
     SERVER_OPTIONS,
     MailerOptions,
@@ -158,11 +157,10 @@ def normalized_address(text: object) -> str:
     """The bare address for comparing: domain as A-label, everything in small letters.
 
     Local parts may differ by case in theory (RFC 5321 2.4); people do not expect it.
-    Empty when the text is no address.
+    Read as for the envelope. Empty when the text is no single address.
     """
-    local, at, domain = parseaddr(str(text))[1].rpartition("@")
     try:
-        return f"{local.lower()}@{a_label(domain).lower()}" if at and local else ""
+        return envelope_address(str(text)).lower()
     except ValueError:
         return ""
 
