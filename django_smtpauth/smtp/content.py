@@ -6,7 +6,6 @@ ends in `.CRLF`. The codec holds no more than one block of the content at a time
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -14,8 +13,6 @@ from dataclasses import dataclass, field
 BLOCK = 65_536
 #: Octets of a text line without its line end (RFC 5321 4.5.3.1.6).
 MAX_TEXT_LINE = 998
-
-_LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
 @dataclass(frozen=True)
@@ -36,8 +33,7 @@ class Content:
     @classmethod
     def of(cls, octets: bytes) -> Content:
         """Content held in memory, measured; lone CR and LF become CRLF."""
-        if not has_only_crlf(octets):
-            octets = _LINE_END.sub(b"\r\n", octets)
+        octets = with_only_crlf(octets)
         size = len(octets) + (0 if octets.endswith(b"\r\n") or not octets else 2)
         return cls(lambda: (octets,), size, not octets.isascii(), has_long_lines(octets))
 
@@ -73,8 +69,7 @@ class DotEncoder:
             data = data[:-1]
         if not data:
             return b""
-        if not has_only_crlf(data):
-            data = _LINE_END.sub(b"\r\n", data)
+        data = with_only_crlf(data)
         stuffed = data.replace(b"\n.", b"\n..")
         if self._at_line_start and data.startswith(b"."):
             stuffed = b"." + stuffed
@@ -91,6 +86,20 @@ def has_only_crlf(data: bytes) -> bool:
     """Whether every CR and every LF is part of a CRLF."""
     pairs = data.count(b"\r\n")
     return data.count(b"\n") == pairs == data.count(b"\r")
+
+
+def with_only_crlf(data: bytes) -> bytes:
+    """The data with every lone CR and LF made a CRLF; the same object if there was none."""
+    if has_only_crlf(data):
+        return data
+    # Three passes in C: a substitution by pattern would hold an object for every line.
+    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+
+
+def with_crlf(data: bytes) -> bytes:
+    """The data with every line end, lone CR and LF included, as CRLF."""
+    # Three passes of replace() need less memory, and time, than one of a regular expression.
+    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
 
 
 def has_long_lines(data: bytes) -> bool:
