@@ -20,9 +20,9 @@ _WORD = r'[^\s<>()\[\]:;@\\,"]'
 
 # [phrase] "<" addr-spec ">" (RFC 5322 3.4), the phrase with full stops as people write them.
 _NAME_ADDR = re.compile(
-    rf'(?:{_QUOTED}|{_COMMENT}|{_WORD}|\s)*<((?:{_QUOTED}|[^<>"])*)>(?:{_COMMENT}|\s)*'
+    rf'(?:{_QUOTED}|{_COMMENT}|{_WORD}|\s)*<((?:{_QUOTED}|[^<>"])*)>(?:{_COMMENT}| )*'
 )
-_BARE = re.compile(rf'(?:{_COMMENT}|\s)*((?:{_QUOTED})?[^\s<>()"]*)(?:{_COMMENT}|\s)*')
+_BARE = re.compile(rf'(?:{_COMMENT}| )*((?:{_QUOTED})?[^\s<>()"]*)(?:{_COMMENT}| )*')
 
 # One word of a header of addresses: a comment, an open quote, or a word that may be an addr-spec.
 _HEADER_WORD = re.compile(

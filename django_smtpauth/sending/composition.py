@@ -10,9 +10,10 @@ from __future__ import annotations
 import copy
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from email import policy
-from email.message import Message
+from email.errors import MessageError
+from email.message import Message, MIMEPart
 from email.utils import make_msgid
 from typing import Any
 
@@ -21,7 +22,6 @@ from django.core.mail import EmailMessage
 from django.core.mail.utils import DNS_NAME
 from django.utils.functional import Promise
 
-from ..smtp.addresses import Mailbox
 from ..smtp.content import Content
 from ..smtp.errors import NotSupported
 from ..smtp.transaction import Envelope, Recipient
@@ -45,6 +45,8 @@ _ADDRESS_HEADERS = frozenset(
     for name in ("from", "sender", "reply-to", "to", "cc", "bcc")
 )
 _RENDERED_LISTS = ("to", "cc", "reply_to")
+_ENCODED_WORD = "=?"
+_HIDDEN_LINE_END = "An encoded word in a header of the message hides a line end."
 _MESSAGE_ID = "_smtpauth_message_id"
 
 
@@ -60,18 +62,24 @@ def compose(message: EmailMessage) -> Submission:
     sender = envelope_sender(_from_email(message))
     recipients = [envelope_address(address) for address in message.recipients()]
     addresses = HeaderAddresses()
-    rendered = _rendered(_draft(message, addresses))
-    message_id = _only_message_id(rendered)
+    draft = _draft(message, addresses)
+    try:
+        rendered = _rendered(draft)
+        message_id = _settle_message_id(message, rendered)
+        octets = _octets(rendered)
+    except (IndexError, AttributeError):
+        # Python's header parser fails so on some texts; anything else is a subclass's own error.
+        _refuse_unparsable(draft)
+        raise
+    _refuse_other_headers(rendered, octets)
     if addresses.need_utf8 and "DKIM-Signature" in rendered:
         raise NotSupported(
             "the message was signed before its UTF-8 addresses were written",
             stage="CONTENT",
             reason="sealed",
         )
-    content = Content.of(_complete(addresses.restore(_octets(rendered))))
-    utf8 = addresses.need_utf8 or any(
-        Mailbox.parse(address).needs_utf8 for address in (sender, *recipients) if address
-    )
+    content = Content.of(addresses.restore(octets))
+    utf8 = addresses.need_utf8 or not all(a.isascii() for a in (sender, *recipients))
     unique = tuple(Recipient(address) for address in dict.fromkeys(recipients))
     return Submission(message_id, Envelope(sender, unique, utf8), content, utf8)
 
@@ -83,28 +91,43 @@ def _from_email(message: EmailMessage) -> str:
 def _refuse_injection(message: EmailMessage) -> None:
     refuse_control_characters(_from_email(message))
     for name in (*_RENDERED_LISTS, "bcc"):
-        for address in getattr(message, name):
+        for address in getattr(message, name) or ():
             refuse_control_characters(str(address))
-    for where, text in _header_texts(message):
-        if _CONTROL.search(text):
-            raise ValueError(f"{where} contains a line end or a control character: {text!r}.")
-
-
-def _header_texts(message: EmailMessage) -> Iterator[tuple[str, str]]:
-    """Every text of the message that Django puts into a header, and what it is."""
-    yield "The subject", str(message.subject)
-    yield "The content subtype", str(message.content_subtype)
+    _refuse_control("The subject", str(message.subject))
     for name, value in message.extra_headers.items():
         if not _HEADER_NAME.fullmatch(name):
             raise ValueError(f"Not a header name: {name!r}.")
-        yield f"The header {name}", str(value)
-    for attachment in message.attachments:
-        if isinstance(attachment, tuple):
-            filename, _, mimetype = attachment
-            yield "The name of an attachment", str(filename)
-            yield "The type of an attachment", str(mimetype)
-    for _, mimetype in getattr(message, "alternatives", ()):
-        yield "The type of an alternative", str(mimetype)
+        _refuse_control(f"The header {name}", str(value))
+    for filename, _, media_type in _attachments(message):
+        _refuse_file_name(str(filename))
+        _refuse_media_type(str(media_type))
+    for _, media_type in getattr(message, "alternatives", ()):
+        _refuse_media_type(str(media_type))
+    _refuse_media_type(message.content_subtype)
+
+
+def _attachments(message: EmailMessage) -> list[Any]:
+    """Name, content and type of those attachments that are no ready MIME parts."""
+    return [item for item in message.attachments if not isinstance(item, Message)]
+
+
+def _refuse_control(where: str, text: str) -> None:
+    if _CONTROL.search(text):
+        raise ValueError(f"{where} contains a line end or a control character: {text!r}.")
+
+
+def _refuse_file_name(name: str) -> None:
+    _refuse_control("The name of an attachment", name)
+    if _ENCODED_WORD in name:
+        part = MIMEPart(policy=policy.SMTP)
+        part.add_header("Content-Disposition", "attachment", filename=name)
+        _refuse_other_headers(part, _octets(part))
+
+
+def _refuse_media_type(text: str) -> None:
+    _refuse_control("A media type", text)
+    if _ENCODED_WORD in text:
+        raise ValueError(f"A media type contains an encoded word: {text!r}.")
 
 
 def _draft(message: EmailMessage, addresses: HeaderAddresses) -> EmailMessage:
@@ -112,7 +135,8 @@ def _draft(message: EmailMessage, addresses: HeaderAddresses) -> EmailMessage:
     draft = copy.copy(message)
     draft.from_email = addresses.ascii(_from_email(message))
     for name in _RENDERED_LISTS:
-        setattr(draft, name, [addresses.ascii(str(text)) for text in getattr(message, name)])
+        texts = getattr(message, name) or ()
+        setattr(draft, name, [addresses.ascii(str(text)) for text in texts])
     headers = {
         name: addresses.ascii(str(value))
         if name.lower() in _ADDRESS_HEADERS and isinstance(value, (str, Promise))
@@ -145,23 +169,49 @@ def _rendered(draft: EmailMessage) -> Message:
     return rendered
 
 
-def _only_message_id(rendered: Message) -> str:
-    found = rendered.get_all("Message-ID", [])
-    if len(found) != 1:
-        raise ValueError(f"The message has {len(found)} Message-ID headers; one is needed.")
-    return str(found[0]).strip()
+def _settle_message_id(message: EmailMessage, rendered: Message) -> str:
+    """The one Message-ID of the header; a subclass may have left it out, or written its own."""
+    if "Message-ID" not in rendered:
+        rendered["Message-ID"] = _kept_message_id(message)
+    first, *others = rendered.get_all("Message-ID", [])
+    if others:
+        raise ValueError("The message has more than one Message-ID header.")
+    return str(first).strip()
 
 
 def _octets(rendered: Message) -> bytes:
-    """The rendered octets; line ends that are not CRLF yet are left to Content."""
-    if _takes(rendered.as_bytes, "linesep"):
-        as_bytes: Callable[..., bytes] = rendered.as_bytes
-        return as_bytes(linesep="\r\n")
-    return rendered.as_bytes()
+    """The rendered octets, CRLF only and with a line end at the end."""
+    as_bytes: Callable[..., bytes] = rendered.as_bytes
+    try:
+        octets = as_bytes(linesep="\r\n") if _takes(as_bytes, "linesep") else as_bytes()
+    except MessageError:
+        raise ValueError(_HIDDEN_LINE_END) from None
+    octets = b"".join(Content.of(octets).source())
+    return octets if octets.endswith(b"\r\n") else octets + b"\r\n"
 
 
-def _complete(octets: bytes) -> bytes:
-    return octets if octets.endswith((b"\n", b"\r")) else octets + b"\r\n"
+def _refuse_unparsable(draft: EmailMessage) -> None:
+    """Raises ValueError if Python can't parse one of the headers of addresses."""
+    texts = {name.replace("_", "-"): ", ".join(getattr(draft, name)) for name in _RENDERED_LISTS}
+    texts["from"] = draft.from_email
+    texts.update((name, str(value)) for name, value in draft.extra_headers.items())
+    for name, text in texts.items():
+        if name.lower() in _ADDRESS_HEADERS:
+            try:
+                policy.SMTP.fold(name, policy.SMTP.header_factory(name, text))
+            except (IndexError, AttributeError, MessageError):
+                raise ValueError(f"The header {name} is not understood: {text!r}.") from None
+
+
+def _refuse_other_headers(rendered: Message, octets: bytes) -> None:
+    """Raises ValueError unless the octets have exactly the headers of the message object.
+
+    Some versions of Python decode an encoded word and write the line end that it hides.
+    """
+    lines = octets.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    names = [line.partition(b":")[0] for line in lines if not line.startswith((b" ", b"\t"))]
+    if names != [name.encode("ascii", "surrogateescape") for name in rendered.keys()]:  # noqa: SIM118
+        raise ValueError(_HIDDEN_LINE_END)
 
 
 def _takes(function: Callable[..., Any], keyword: str) -> bool:

@@ -112,7 +112,7 @@ def _make_seven_bit(part: Message) -> None:
         children: Any = part.get_payload()
         for child in children:
             _make_seven_bit(child)
-        if "Content-Transfer-Encoding" in part:
+        if str(part["Content-Transfer-Encoding"]).strip().lower() in ("8bit", "binary"):
             part.replace_header("Content-Transfer-Encoding", "7bit")
     elif not _is_seven_bit(_body(part.as_bytes(policy=_VERBATIM))):
         _encode(part)
