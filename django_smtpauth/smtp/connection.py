@@ -230,11 +230,13 @@ def _drive(conversation: Conversation[T], channel: Channel, endpoint: Endpoint, 
 
 
 def _call(conversation: Conversation[T], need: Call) -> Need:
+    # What the function returns may be a secret: it never stands in a local variable.
+    answer: list[object] = []
     try:
-        conversation_input = need.function()
+        answer.append(need.function())
     except Exception as error:
         return conversation.throw(error)
-    return conversation.send(conversation_input)
+    return conversation.send(answer.pop())
 
 
 class _Waiter:

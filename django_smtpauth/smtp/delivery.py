@@ -67,6 +67,8 @@ class Delivery:
         self._pipelining = policy.pipelining and wire.session.extensions.pipelining
         self._on_done = on_done
         self._under_way: list[Transaction] = []
+        # The one whose envelope left behind a final dot and may still be refused for that.
+        self._streamed: Transaction | None = None
 
     def run(
         self, transactions: Iterator[Transaction], began: float | None = None
@@ -90,14 +92,13 @@ class Delivery:
         while current is not None:
             self._wire.patience.start(began)
             began = None
-            streamed = groups is not None
             if groups is None:
                 groups = self._begin(current)
                 yield from self._wire.write(groups.next())
             # The next message is made while the server thinks about this one.
             following = self._next(transactions)
             yield from self._finish(groups)
-            if streamed and _refused_for_streaming(current):
+            if self._refused_for_streaming(current):
                 self._traits.streams = False
                 yield from self._dismiss_data(current)
                 groups = self._begin(current)
@@ -111,6 +112,7 @@ class Delivery:
     def _begin(self, transaction: Transaction) -> EnvelopeGroups:
         if transaction not in self._under_way:
             self._under_way.append(transaction)
+        self._streamed = None
         return EnvelopeGroups(self._session, transaction, pipelining=self._pipelining)
 
     def _finish(self, groups: EnvelopeGroups) -> Conversation[None]:
@@ -144,6 +146,7 @@ class Delivery:
             current.content_end = session.queued
         if following is not None and self._pipelining and self._traits.streams:
             groups = self._begin(following)
+            self._streamed = following
             tail += groups.next()
         patience.expect(patience.timeouts.content)
         yield from wire.write(tail)
@@ -216,9 +219,16 @@ class Delivery:
         transaction.conclude()
         self._on_done(transaction)
 
+    def _refused_for_streaming(self, transaction: Transaction) -> bool:
+        """Whether the server could not take this envelope because it came with a final dot."""
+        reply = transaction.sender_reply
+        return transaction is self._streamed and reply is not None and reply.code == 503
+
     def _resolve(self, transaction: Transaction, error: SMTPError) -> None:
         """The connection is lost: what is known of this transaction?"""
         end = transaction.content_end
+        if self._refused_for_streaming(transaction):
+            return
         if transaction.decided:
             self._conclude(transaction)
         elif end is not None and self._wire.handed >= end:
@@ -275,9 +285,3 @@ def _envelope_commands(session: Session, transaction: Transaction) -> Iterator[C
     for recipient in recipients:
         yield commands.rcpt(recipient.address, utf8=utf8)
     yield commands.data()
-
-
-def _refused_for_streaming(transaction: Transaction) -> bool:
-    """Whether the server could not take an envelope that came with the final dot."""
-    reply = transaction.sender_reply
-    return reply is not None and reply.code == 503

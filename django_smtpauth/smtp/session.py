@@ -216,6 +216,9 @@ class Session:
         try:
             while (reply := self._parser.next()) is not None:
                 yield self._match(reply, handed)
+                if self.state is State.CLOSED:
+                    # Whatever else it says, nobody listens any more.
+                    return
                 if self.state is State.SECURING and not self._parser.empty:
                     raise ProtocolError(
                         "The server sent octets behind its answer to STARTTLS, outside TLS.",

@@ -126,7 +126,7 @@ class Transaction:
         """Starts an attempt; returns the recipients that still want one."""
         self.attempt += 1
         self.accepted = {}
-        self.sender_reply = self.data_reply = self.content_end = None
+        self.sender_reply = self.data_reply = self.final = self.content_end = None
         return self.open_recipients
 
     def take(self, command: Command, reply: Reply) -> None:
@@ -138,7 +138,8 @@ class Transaction:
                 self._take_recipient(command.argument, reply)
             case Verb.DATA:
                 self.data_reply = reply
-            case Verb.CONTENT if self.content_end is not None or reply.klass != 2:
+            # The reply to a lone dot, which closes a DATA that nobody is to get, says nothing.
+            case Verb.CONTENT if self.accepted:
                 self.final = reply
 
     def _take_recipient(self, address: str, reply: Reply) -> None:
