@@ -33,7 +33,15 @@ if TYPE_CHECKING:
     from .replies import Reply
     from .transcript import Event
 
-_ADDRESS = re.compile(r"<?[^\s<>\"(),:;]+@[^\s<>\"(),:;]+>?|<[^\s<>]*>")
+# Matches begin where a word begins, and quotes are bounded: the time stays linear in what a server
+# wrote.
+_ADDRESS = re.compile(
+    r"""
+    <? (?: (?<![^\s<>"(),:;]) [^\s<>"(),:;]+ | "(?:[^"\\\n]|\\.){0,256}" ) @ [^\s<>"(),:;]+ >?
+    | < [^\s<>]* >
+    """,
+    re.VERBOSE,
+)
 
 
 def without_addresses(text: str) -> str:
