@@ -79,11 +79,20 @@ class Surroundings:
     """Where a sender stands.
 
     inline: only the sender's own connection sees the data, so the look can't leave its thread.
-    blocks: the transactions whose end may take back what such a connection sees.
+    connection, blocks: that connection, and the transactions that may take back what it sees.
     """
 
     inline: bool = False
+    connection: Any = None
     blocks: tuple[object, ...] = ()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether one of the transactions has ended."""
+        return any(block not in self.connection.atomic_blocks for block in self.blocks)
+
+
+ANYWHERE = Surroundings()
 
 
 @dataclass
@@ -96,7 +105,7 @@ class Entry:
     known: bool = False
     generation: int = -1
     looked_at: float = 0.0
-    blocks: tuple[object, ...] = ()
+    surroundings: Surroundings = ANYWHERE
     look: Look | None = None
 
 
@@ -136,7 +145,7 @@ class AccountSource:
         self._lock = threading.Lock()
 
     def snapshot(
-        self, database: str, scope: str = "", surroundings: Surroundings = Surroundings()
+        self, database: str, scope: str = "", surroundings: Surroundings = ANYWHERE
     ) -> Snapshot:
         """The accounts as far as they are known, after a wait of `patience` seconds at most."""
         refresh = smtpauth_settings.account_refresh
@@ -177,8 +186,11 @@ class AccountSource:
             entry.look = None
 
     def _entry(self, database: str, scope: str) -> Entry:
-        entry = self._entries.setdefault((database, scope), Entry(database, scope))
-        self._entries.move_to_end((database, scope))
+        key = database, scope
+        entry = self._entries.setdefault(key, Entry(database, scope))
+        if entry.surroundings.is_over:
+            entry = self._entries[key] = Entry(database, scope)
+        self._entries.move_to_end(key)
         if len(self._entries) > MOST_SNAPSHOTS:
             self._entries.popitem(last=False)
         return entry
@@ -186,7 +198,7 @@ class AccountSource:
     def _is_fresh(self, entry: Entry, surroundings: Surroundings, refresh: float) -> bool:
         return (
             entry.generation == self._generation
-            and entry.blocks == surroundings.blocks
+            and entry.surroundings.blocks == surroundings.blocks
             and self._clock() < entry.looked_at + refresh
         )
 
@@ -221,7 +233,7 @@ class AccountSource:
                 accounts = tuple(self._load(look.entry.database, look.entry.scope))
             finally:
                 if not look.surroundings.inline:
-                    connections.close_all()
+                    _close_connections()
         except Exception as error:
             problem = _sentence(error)
         self._finish(look, accounts, problem)
@@ -231,7 +243,7 @@ class AccountSource:
         with self._lock:
             if entry.look is look:
                 entry.look = None
-                entry.blocks = look.surroundings.blocks
+                entry.surroundings = look.surroundings
                 self._note(entry, look.generation, problem)
                 if accounts is not None:
                     entry.known = True
@@ -314,9 +326,18 @@ def surroundings_of(database: str) -> Surroundings:
     in_test_case = any(block._from_testcase for block in blocks)
     in_memory = connection.vendor == "sqlite" and connection.is_in_memory_db()
     if not (in_test_case or in_memory):
-        return Surroundings()
+        return ANYWHERE
     # A coroutine's thread must not query: the look leaves it, though it may see less there.
-    return Surroundings(not _in_event_loop(), blocks)
+    return Surroundings(not _in_event_loop(), connection, blocks)
+
+
+def _close_connections() -> None:
+    """Closes those of this thread."""
+    for connection in connections.all(initialized_only=True):
+        connection.close()
+        if connection.connection is not None:
+            # SQLite in memory: Django keeps it open, lest the data go with the last connection.
+            connection.connection.close()
 
 
 def _in_event_loop() -> bool:
@@ -333,7 +354,8 @@ def _sentence(error: Exception) -> str:
 
 
 source = AccountSource(load_accounts)
-os.register_at_fork(after_in_child=source.after_fork)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=source.after_fork)
 
 
 def accounts_changed(using: str | None = None, **_: object) -> None:
