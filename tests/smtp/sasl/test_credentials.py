@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pickle
+
+from django_smtpauth.smtp.endpoint import Endpoint
+from django_smtpauth.smtp.sasl import Credentials
+
+
+class Vault:
+    """Holds a secret, and would tell it to whoever prints the vault."""
+
+    def __call__(self) -> str:
+        return "hunter2"
+
+    def __repr__(self) -> str:
+        return "Vault(hunter2)"
+
+
+def test_the_secret_is_asked_for_and_not_kept() -> None:
+    credentials = Credentials("me", Vault())
+
+    assert credentials.secret() == "hunter2"
+    assert repr(credentials) == "Credentials(username='me')"
+    assert "hunter2" not in repr(Endpoint("mx.example", credentials=credentials))
+
+
+def test_credentials_are_values() -> None:
+    vault = Vault()
+
+    assert Credentials("me", vault) == Credentials("me", vault)
+    assert pickle.loads(pickle.dumps(Credentials("me", str))) == Credentials("me", str)
