@@ -1,0 +1,130 @@
+"""How the tests reach our backend: Django's test set-up swaps every mailer for locmem.
+
+    mail_settings(**options)    our backend, with these options, is what `send_mail()` uses from
+                                here on: EMAIL_BACKEND and EMAIL_*, or MAILERS, as the test
+                                settings have it
+    smtp_server(**behaviour)    a scripted server that is the site's server as well
+    make_account(slug, server)  a saved account at a scripted server
+
+A module imports the fixtures that it uses, `_fresh_process` among them: it is used by itself.
+"""
+
+from __future__ import annotations
+
+import email
+import email.policy
+from collections.abc import Callable
+from email.message import EmailMessage as ParsedMessage
+from typing import Any
+
+import django
+import pytest
+from django.conf import settings as django_settings
+from django.core import mail
+from django.core.mail import EmailMessage
+
+from django_smtpauth.backends import EmailBackend
+from django_smtpauth.models import SMTPAccount
+from django_smtpauth.secrets.keyring import generate_key
+from django_smtpauth.sending.accounts import source
+from django_smtpauth.sending.mailer import EMAIL_SETTINGS
+from django_smtpauth.smtp import connection
+from tests.servers.fixtures import ServerFactory
+from tests.servers.records import Message
+from tests.servers.scripted import ScriptedServer
+
+BACKEND = "django_smtpauth.backends.EmailBackend"
+USER, PASSWORD = "club", "Geheim-42-Wort"
+
+#: Whether the test settings are in the form that Django 6.1 brought.
+MAILERS_MODE = hasattr(django_settings, "MAILERS") and django.VERSION >= (6, 1)
+
+needs_mailers = pytest.mark.skipif(not MAILERS_MODE, reason="for settings with MAILERS")
+needs_legacy = pytest.mark.skipif(MAILERS_MODE, reason="for settings without MAILERS")
+
+MailSettings = Callable[..., None]
+AccountFactory = Callable[..., SMTPAccount]
+
+
+@pytest.fixture(autouse=True)
+def _fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this process has learnt of accounts and servers is not true of the next test."""
+    source.forget()
+    monkeypatch.setattr(source, "_warned", None)
+    monkeypatch.setattr(connection, "_traits", {})
+
+
+@pytest.fixture
+def mail_settings(settings: Any) -> MailSettings:
+    def use(**options: Any) -> None:
+        # Its own name, so that nobody asks DNS.
+        options = {"ehlo_name": "client.test", **options}
+        smtpauth = dict(getattr(settings, "SMTPAUTH", {}))
+        if MAILERS_MODE:
+            settings.MAILERS = {"default": {"BACKEND": BACKEND, "OPTIONS": options}}
+            return
+        for option, name in EMAIL_SETTINGS.items():
+            if option in options:
+                setattr(settings, name, options.pop(option))
+        settings.EMAIL_BACKEND = BACKEND
+        settings.SMTPAUTH = {**smtpauth, "DEFAULTS": options}
+
+    return use
+
+
+@pytest.fixture
+def smtp_server(
+    scripted_server: ServerFactory, mail_settings: MailSettings
+) -> Callable[..., ScriptedServer]:
+    def start(**behaviour: Any) -> ScriptedServer:
+        server = scripted_server(**behaviour)
+        mail_settings(host=server.host, port=server.port)
+        return server
+
+    return start
+
+
+@pytest.fixture
+def make_account(settings: Any) -> AccountFactory:
+    settings.SMTPAUTH = {**getattr(settings, "SMTPAUTH", {}), "KEYS": [generate_key()]}
+
+    def make(slug: str, server: ScriptedServer, **fields: Any) -> SMTPAccount:
+        fields = {"host": server.host, "port": server.port, "security": "none", **fields}
+        account = SMTPAccount(slug=slug, **fields)
+        account.save()
+        return account
+
+    return make
+
+
+def default_backend() -> Any:
+    """The backend that `send_mail()` makes without further arguments."""
+    return mail.mailers.default if django.VERSION >= (6, 1) else mail.get_connection()
+
+
+def backend_for(server: ScriptedServer, **options: Any) -> EmailBackend:
+    """Our backend for a scripted server, made by hand as many sites do."""
+    options = {"host": server.host, "port": server.port, "ehlo_name": "client.test", **options}
+    return EmailBackend(**options)
+
+
+def message(name: str = "a", **fields: Any) -> EmailMessage:
+    """A message from `name@example.com` to `to@example.org`."""
+    values = {"subject": "Subject", "body": "Content\n", "from_email": f"{name}@example.com"}
+    return EmailMessage(**{**values, "to": ["to@example.org"], **fields})
+
+
+def parsed(received: Message) -> ParsedMessage:
+    """A message as a server got it."""
+    return email.message_from_bytes(received.content, policy=email.policy.default)
+
+
+def only(server: ScriptedServer) -> ParsedMessage:
+    """The one message that a server accepted."""
+    (received,) = server.accepted
+    return parsed(received)
+
+
+def senders(server: ScriptedServer) -> list[str]:
+    """From whom the accepted messages are, by their names, in order."""
+    return [received.sender.partition("@")[0] for received in server.accepted]
