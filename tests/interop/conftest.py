@@ -1,0 +1,49 @@
+"""Fixtures around a running Postfix with Dovecot."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from email.utils import formatdate, make_msgid
+from typing import Any
+
+import pytest
+from django.core.mail import EmailMultiAlternatives
+
+from tests.interop.postfix import Postfix
+from tests.requirements import require_server
+
+MessageFactory = Callable[..., EmailMultiAlternatives]
+
+
+@pytest.fixture
+def postfix() -> Postfix:
+    """The instance that SMTPAUTH_INTEROP_JSON describes."""
+    path = os.environ.get("SMTPAUTH_INTEROP_JSON")
+    if not path:
+        require_server("SMTPAUTH_INTEROP_JSON names no description of a running Postfix")
+    return Postfix.read(path)
+
+
+@pytest.fixture
+def new_message() -> MessageFactory:
+    """A message whose rendering can be repeated: Message-ID and Date are fixed."""
+
+    def make(
+        to: str | list[str],
+        body: str = "A short text.\n",
+        from_email: str = "alice@example.test",
+        headers: dict[str, str] | None = None,
+        **fields: Any,
+    ) -> EmailMultiAlternatives:
+        fixed = {"Message-ID": make_msgid(domain="client.example"), "Date": formatdate()}
+        return EmailMultiAlternatives(
+            fields.pop("subject", "Interop"),
+            body,
+            from_email,
+            [to] if isinstance(to, str) else to,
+            headers={**fixed, **(headers or {})},
+            **fields,
+        )
+
+    return make
