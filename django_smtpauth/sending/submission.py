@@ -95,8 +95,12 @@ def seven_bit(octets: bytes, *, utf8_header: bool = False) -> bytes:
     keep its UTF-8. Raises NotSupported.
     """
     message = message_from_bytes(octets, policy=_VERBATIM)
-    _make_seven_bit(message)
-    result = message.as_bytes(policy=_VERBATIM)
+    try:
+        _make_seven_bit(message)
+        result = message.as_bytes(policy=_VERBATIM)
+    except UnicodeEncodeError:
+        # Python's generator on a multipart without parts whose text is not ASCII.
+        raise _refusal("a damaged part can't be re-encoded", "not-7bit") from None
     if has_long_lines(result) or not _is_seven_bit(_body(result) if utf8_header else result):
         raise _refusal("the message can't be written in 7-bit form", "not-7bit")
     return result
