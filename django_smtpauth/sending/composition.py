@@ -2,7 +2,7 @@
 
 The octets are Django's own rendering, with four differences: no Bcc header, domains as IDNA 2008
 A-labels, local parts that are not ASCII as UTF-8, and a Message-ID that stays with the message.
-The user's message object is only read; rendering works on a shallow copy of it.
+Rendering works on a shallow copy; the message object itself only gets the Message-ID to keep.
 """
 
 from __future__ import annotations
