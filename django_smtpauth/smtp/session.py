@@ -17,6 +17,7 @@ protocol errors: after any of them the session is broken and its connection must
 from __future__ import annotations
 
 import enum
+import re
 from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
@@ -310,12 +311,10 @@ class Session:
         """The reply without what the client sent in the AUTH exchange, should it be echoed."""
         if command.verb.stage != "AUTH" or reply.code == 334 or not self._hidden:
             return reply
-        lines = []
-        for line in reply.lines:
-            for form in self._hidden:
-                line = line.replace(form, REDACTED)
-            lines.append(line)
-        return Reply(reply.code, tuple(lines))
+        # In one pass, the longest first: a short form must not break a longer one that holds it.
+        forms = sorted(self._hidden, key=len, reverse=True)
+        hidden = re.compile("|".join(map(re.escape, forms)))
+        return Reply(reply.code, tuple(hidden.sub(REDACTED, line) for line in reply.lines))
 
 
 _OPEN = frozenset({State.READY, State.SENDER, State.RECIPIENTS})
