@@ -15,6 +15,7 @@ from email import policy
 from email.errors import MessageError
 from email.message import Message, MIMEPart
 from email.utils import make_msgid
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -215,6 +216,11 @@ def _refuse_other_headers(rendered: Message, octets: bytes) -> None:
 
 
 def _takes(function: Callable[..., Any], keyword: str) -> bool:
+    return _function_takes(getattr(function, "__func__", function), keyword)
+
+
+@lru_cache(maxsize=64)
+def _function_takes(function: Callable[..., Any], keyword: str) -> bool:
     parameters = inspect.signature(function).parameters
     return keyword in parameters or any(
         parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
