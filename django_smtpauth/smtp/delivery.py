@@ -197,13 +197,6 @@ class Delivery:
                 reason="size",
                 transient=False,
             )
-        missing = ""
-        if content.long_lines:
-            missing = "a line is longer than 998 octets"
-        elif content.eight_bit and not extensions.eight_bit:
-            missing = "the content is 8-bit and the server lacks 8BITMIME"
-        if missing:
-            return NotSupported(missing, stage="MAIL", reason="not-7bit")
         if transaction.envelope.needs_utf8 and not extensions.smtputf8:
             named = transaction.envelope.utf8_addresses
             return NotSupported(
@@ -212,6 +205,13 @@ class Delivery:
                 reason="smtputf8",
                 cure=f"This server can't deliver to or from: {', '.join(named)}." if named else "",
             )
+        missing = ""
+        if content.long_lines:
+            missing = "a line is longer than 998 octets"
+        elif content.eight_bit and not extensions.eight_bit:
+            missing = "the content is 8-bit and the server lacks 8BITMIME"
+        if missing:
+            return NotSupported(missing, stage="MAIL", reason="not-7bit")
         return None
 
     def _conclude(self, transaction: Transaction) -> None:
