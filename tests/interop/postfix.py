@@ -15,13 +15,14 @@ import contextlib
 import fcntl
 import json
 import re
-import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from email import policy
 from pathlib import Path
 from typing import Any
 
+import django
 from django.core.mail import EmailMessage
 
 from django_smtpauth.backends import EmailBackend
@@ -108,9 +109,6 @@ class Postfix:
         }
         return connect(Endpoint(**{**given, **options}))
 
-    def tls_context(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=self.ca_file)
-
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """No other test run uses what is counted for all of the server's clients together."""
@@ -178,11 +176,14 @@ def as_sent(stored: bytes) -> bytes:
 
 
 def own_bytes(message: EmailMessage) -> bytes:
-    """Django's own rendering with LF, as it should arrive; boundaries as in `comparable()`.
+    """What Django's own SMTP backend renders, with LF; boundaries as in `comparable()`.
 
     The message must have its Message-ID and Date among its headers.
     """
-    octets = message.message().as_bytes()
+    if django.VERSION >= (6, 0):
+        octets = message.message(policy=policy.SMTP).as_bytes()
+    else:
+        octets = message.message().as_bytes(linesep="\r\n")
     octets = octets.replace(b"\r\n", b"\n")
     return comparable(octets if octets.endswith(b"\n") else octets + b"\n")
 
