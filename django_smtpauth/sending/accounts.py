@@ -119,6 +119,7 @@ class Look:
         self.began = now
         self.late = False
         self.thread: int | None = None
+        self.problem = ""
         self.done = threading.Event()
 
 
@@ -166,6 +167,7 @@ class AccountSource:
             if not look.done.wait(max(0.0, patience_ends - self._clock())):
                 return self._give_up_waiting(look)
             if begin:
+                self._warn(look.problem)
                 return entry.snapshot
 
     def invalidate(self) -> None:
@@ -239,7 +241,7 @@ class AccountSource:
         self._finish(look, accounts, problem)
 
     def _finish(self, look: Look, accounts: tuple[Account, ...] | None, problem: str) -> None:
-        entry = look.entry
+        entry, look.problem = look.entry, problem
         with self._lock:
             if entry.look is look:
                 entry.look = None
@@ -249,7 +251,6 @@ class AccountSource:
                     entry.known = True
                     entry.snapshot = Snapshot(accounts)
         look.done.set()
-        self._warn(problem)
 
     def _give_up_waiting(self, look: Look) -> Snapshot:
         problem = f"The database did not answer within {self._patience:g} seconds."

@@ -124,6 +124,8 @@ class MailerOptions:
         `use_tls` and `use_ssl` are completed one by one, as Django does, so that both may
         become True: InvalidOption.
         """
+        if self == NOTHING_SAID:
+            return lower
         if self.security is not None:
             lower = replace(lower, use_tls=None, use_ssl=None)
         elif lower.security is not None and (self.use_tls, self.use_ssl) != (None, None):
@@ -144,6 +146,8 @@ class MailerOptions:
 
 #: The names of all options.
 OPTIONS = tuple(field_.name for field_ in fields(MailerOptions))
+
+NOTHING_SAID = MailerOptions()
 
 
 def parse(given: Mapping[str, Any], name_of: Callable[[str], str] = str) -> MailerOptions:
@@ -205,7 +209,7 @@ def default_options() -> MailerOptions:
 def email_settings() -> MailerOptions:
     """The EMAIL_* settings that the site itself wrote; none of them under MAILERS."""
     if mailers_configured():
-        return MailerOptions()
+        return NOTHING_SAID
     given = {
         option: mail_setting(name) for option, name in EMAIL_SETTINGS.items() if is_explicit(name)
     }

@@ -15,6 +15,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -23,6 +24,7 @@ from ..smtp.sasl.credentials import Credentials
 from .accounts import Account, Snapshot, current_accounts
 from .addressing import envelope_address
 from .mailer import (
+    NOTHING_SAID,
     SERVER_OPTIONS,
     MailerOptions,
     build_endpoint,
@@ -33,8 +35,6 @@ from .mailer import (
     plain_settings,
 )
 from .option_values import InvalidOption
-
-NO_OPTIONS = MailerOptions()
 
 
 class NoServer(InvalidOption):
@@ -67,7 +67,7 @@ class Hint:
     alias: the mailer's name under MAILERS, for the errors.
     """
 
-    options: MailerOptions = NO_OPTIONS
+    options: MailerOptions = NOTHING_SAID
     account: str | None = None
     from_email: str = ""
     scope: str = ""
@@ -112,7 +112,7 @@ def choose(
     hint: Hint,
     accounts: Sequence[Account],
     plain: MailerOptions,
-    defaults: MailerOptions = NO_OPTIONS,
+    defaults: MailerOptions = NOTHING_SAID,
     problem: str = "",
 ) -> Route:
     """The server for a message.
@@ -215,8 +215,9 @@ def _account_route(hint: Hint, account: Account, rule: Rule, defaults: MailerOpt
     return Route(account, options, rule, account_endpoint(account, options))
 
 
+@lru_cache(maxsize=256)
 def account_options(
-    account: Account, given: MailerOptions = NO_OPTIONS, defaults: MailerOptions = NO_OPTIONS
+    account: Account, given: MailerOptions = NOTHING_SAID, defaults: MailerOptions = NOTHING_SAID
 ) -> MailerOptions:
     """What the account says about its server, and the rest from options and defaults.
 

@@ -151,6 +151,11 @@ def test_a_password_of_the_wrong_type_is_not_repeated():
     assert caught.value.__cause__ is None
 
 
+def test_a_password_that_is_hidden_already_stays_as_it_is():
+    password = Password("s3cret")
+    assert backend_options({"password": password}).password is password
+
+
 def test_passwords_compare_by_value():
     assert Password("a") == Password("a") != Password("b")
     assert hash(Password("a")) == hash(Password("a"))
@@ -232,6 +237,14 @@ def test_the_upper_layer_decides_about_tls(upper, lower, result):
 def test_djangos_two_names_may_not_meet_from_two_layers():
     with pytest.raises(InvalidOption, match="mutually exclusive"):
         MailerOptions(use_ssl=True).over(MailerOptions(use_tls=True))
+
+
+def test_an_argument_and_a_setting_may_not_meet_so_either(legacy):
+    legacy.EMAIL_USE_TLS = True
+    with pytest.raises(ValueError, match="mutually exclusive"):
+        effective_options(backend_options({"use_ssl": True}))
+    options = effective_options(backend_options({"use_ssl": True, "use_tls": False}))
+    assert kind(options) == "implicit_tls"
 
 
 def test_email_settings_are_over_defaults_and_arguments_over_both(legacy):
