@@ -42,7 +42,7 @@ class Arrival:
     fault: why nothing more can be had, if so; `data` came before it.
     """
 
-    data: bytes
+    data: bytes = field(repr=False)
     handed: int
     fault: SMTPError | None = None
 

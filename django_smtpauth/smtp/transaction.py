@@ -194,7 +194,7 @@ class Transaction:
                 SenderRefused(sender=self.envelope.sender, stage="MAIL", reply=sender), sender
             )
         elif not self.accepted:
-            self._refuse_recipients(data)
+            self._refuse_recipients()
         elif final is None and data is not None and data.klass != 3:
             self._refuse(ContentRefused(stage="DATA", reply=data), data)
         elif final is not None and final.klass != 2:
@@ -233,15 +233,12 @@ class Transaction:
         self.settle_open(_refusal(reply), reply)
         self.error = error
 
-    def _refuse_recipients(self, data: Reply | None) -> None:
-        if data is not None and data.klass in (4, 5):
-            self.settle_open(_refusal(data), data)
+    def _refuse_recipients(self) -> None:
         replies = {a: o.reply for a, o in self.outcomes.items() if o.reply is not None}
-        first = next(iter(replies.values()), data)
         self.error = RecipientsRefused(
             "every recipient was refused" if len(replies) > 1 else "",
             stage="RCPT",
-            reply=first,
+            reply=next(iter(replies.values()), None),
             transient=any(reply.klass == 4 for reply in replies.values()),
             recipients={a: (r.code, "\n".join(r.lines).encode()) for a, r in replies.items()},
         )
