@@ -86,7 +86,7 @@ class Postfix:
     def security(self, name: str) -> Security:
         return _SECURITY[self.description["ports"][name]["tls"]]
 
-    def backend(self, port: str, user: User | None = None, **options: Any) -> EmailBackend:
+    def backend(self, port: str, user: User | None = None, /, **options: Any) -> EmailBackend:
         """Our backend with explicit options, as kind of TLS the one that the port is made for."""
         given = {
             "host": self.host,
@@ -98,7 +98,7 @@ class Postfix:
         }
         return EmailBackend(**{**given, **options})
 
-    def connect(self, port: str, user: User | None = None, **options: Any) -> Connection:
+    def connect(self, port: str, user: User | None = None, /, **options: Any) -> Connection:
         """The engine alone."""
         given = {
             "host": self.host,
