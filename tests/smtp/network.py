@@ -1,7 +1,8 @@
-"""What the tests of the blocking driver share: endpoints on loopback, messages, watched sockets."""
+"""What the tests of the blocking driver share: endpoints, messages, watched sockets."""
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import ssl
@@ -24,6 +25,7 @@ from django_smtpauth.smtp import (
     Transaction,
     connect,
 )
+from django_smtpauth.smtp.dialling import dial
 
 #: Long enough for a busy machine, short enough to end a test that hangs.
 PATIENT = Timeouts(dial=10, reply=10, until_content=20, content=10, verdict=10)
@@ -84,16 +86,30 @@ def loss_of(connection: Connection, *messages: Transaction) -> SMTPError:
 
 
 class WatchedSocket(socket.socket):
-    """Remembers every octet that the transport took."""
+    """Remembers every octet that the transport took and gave.
 
-    def __init__(self, *arguments: Any, **details: Any) -> None:
+    takes: octets that it takes in all; then the connection is lost.
+    """
+
+    def __init__(self, *arguments: Any, takes: int | None = None, **details: Any) -> None:
         super().__init__(*arguments, **details)
         self.taken = bytearray()
+        self.given = bytearray()
+        self._takes = takes
 
     def send(self, data: Any, flags: int = 0) -> int:
+        if self._takes is not None:
+            data = data[: self._takes - len(self.taken)]
+            if not data:
+                raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
         count = super().send(data, flags)
         self.taken += bytes(data[:count])
         return count
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        octets = super().recv(size, flags)
+        self.given += octets
+        return octets
 
     @property
     def silent(self) -> bool:
@@ -105,27 +121,30 @@ class Dialler:
     """A `dial` for `connect()` that keeps the sockets it made.
 
     send_buffer: octets of SO_SNDBUF, so that a server which does not read blocks us soon.
+    takes: octets that each transport takes in all.
     """
 
-    def __init__(self, send_buffer: int | None = None) -> None:
+    def __init__(self, send_buffer: int | None = None, takes: int | None = None) -> None:
         self.sockets: list[WatchedSocket] = []
         self._send_buffer = send_buffer
+        self._takes = takes
 
     def __call__(
         self, host: str, port: int, timeout: float, source_address: str | None
     ) -> socket.socket:
-        sock = WatchedSocket()
+        dialled = dial(host, port, timeout, source_address)
+        sock = WatchedSocket(
+            dialled.family, dialled.type, fileno=dialled.detach(), takes=self._takes
+        )
         if self._send_buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer)
-        sock.settimeout(timeout)
-        sock.connect((host, port))
         self.sockets.append(sock)
         return sock
 
     @property
     def taken(self) -> bytes:
         """What the transport of the latest connection took."""
-        return bytes(self.sockets[-1].taken)
+        return bytes(self.sockets[-1].taken) if self.sockets else b""
 
 
 class RawServer:
