@@ -31,27 +31,26 @@ class DefaultFilter(admin.SimpleListFilter):
         return queryset
 
 
+class ScopeFilter(admin.AllValuesFieldListFilter):
+    """Filters by scope, on sites that have several."""
+
+    def has_output(self) -> bool:
+        return len(self.lookup_choices) > 1
+
+
 @admin.register(SMTPAccount)
 class SMTPAccountAdmin(_ModelAdmin):
     """Lists and edits accounts. No page shows a password; the list does not open any."""
 
     form = SMTPAccountForm
-    list_display = [
-        "name",
-        "server",
-        "username",
-        "from_email",
-        "default",
-        "enabled",
-        "stored_password",
-    ]
-    list_filter = ["enabled", DefaultFilter, "security", "scope"]
+    list_display = ["name", "default", "enabled", "server", "from_email", "stored_password"]
+    list_filter = ["enabled", DefaultFilter, "security", ("scope", ScopeFilter)]
     search_fields = ["slug", "label", "host", "username", "from_email", "scope"]
     ordering = ["scope", "slug"]
     prepopulated_fields = {"slug": ["label"]}
     fieldsets = [
         (None, {"fields": ["label", "slug", "enabled"]}),
-        (_("Server"), {"fields": ["host", "port", "security"]}),
+        (_("Mail server"), {"fields": ["host", "port", "security"]}),
         (_("Signing in"), {"fields": ["username", "password"]}),
         (_("Sending"), {"fields": ["from_email", "is_default", "select_by_from"]}),
         (

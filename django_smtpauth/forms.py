@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_smtpauth.conf import smtpauth_settings
 from django_smtpauth.models import SECURITY_HINT, SLOTS, SMTPAccount
-from django_smtpauth.secrets.formfields import SecretState
+from django_smtpauth.secrets.formfields import SecretInput, SecretState
 from django_smtpauth.secrets.keyring import get_sealer
 from django_smtpauth.secrets.secret import FreshSecret
 
@@ -60,6 +60,7 @@ class SMTPAccountForm(_ModelForm):
             "allow_auth_without_tls",
             "timeout",
         ]
+        widgets = {"password": SecretInput(attrs={"class": "vTextField"})}
         error_messages = {"security": {"invalid_choice": SECURITY_HINT}}
         help_texts = {
             "scope": _("The tenant this account belongs to. Empty on a site without tenants."),
@@ -99,6 +100,9 @@ class SMTPAccountForm(_ModelForm):
         self._sealed_for = account.destination() if account.password else None
         if "password" in self.fields:
             self.initial["password"] = SecretState.of(account.password)
+        if "username" in self.fields:
+            # Or the browser fills in the visitor's own name beside the empty password.
+            self.fields["username"].widget.attrs["autocomplete"] = "off"
         if account.pk is None:
             self._propose(account)
         for flag in SLOTS:

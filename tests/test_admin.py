@@ -338,6 +338,8 @@ def test_the_input_is_for_a_new_password(admin_client, account):
     assert 'autocomplete="new-password"' in tag
     assert "value" not in tag
     assert "required" not in tag
+    (tag,) = re.findall(r'<input[^>]*name="username"[^>]*>', page)
+    assert 'autocomplete="off"' in tag
 
 
 def test_a_password_in_the_address_is_not_shown(admin_client):

@@ -85,18 +85,19 @@ class SecretInput(forms.PasswordInput):
     @staticmethod
     def _state(state: SecretState) -> SafeString:
         style = "errornote" if state.problem else "help"
-        return format_html(' <span class="{}">{}</span>', style, state.describe())
+        return format_html('<div class="{}">{}</div>', style, state.describe())
 
     def _clear_box(self, name: str, attrs: dict[str, Any]) -> SafeString:
         clear_name = self.clear_name(name)
         clear_id = f"{attrs.get('id', name)}-clear"
         return format_html(
-            ' <span class="clearable-secret"><input type="checkbox" name="{}" id="{}"> '
-            '<label for="{}" class="vCheckboxLabel">{}</label></span>',
+            # The class lets Django's admin set the label beside the box.
+            '<div><span class="clearable-file-input"><input type="checkbox" name="{}" id="{}"> '
+            '<label for="{}">{}</label></span></div>',
             clear_name,
             clear_id,
             clear_id,
-            _("Remove the stored value"),
+            _("Remove what is stored"),
         )
 
 
