@@ -16,7 +16,7 @@ from .sending.mailer import (
     email_settings,
     plain_settings,
 )
-from .sending.option_values import READERS
+from .sending.option_values import READERS, hidden
 from .smtp.tls import Security
 
 UNKNOWN_KEY = "smtpauth.E001"
@@ -118,7 +118,9 @@ def _mailer_messages(alias: str, config: Mapping[str, Any]) -> Iterator[CheckMes
     path = config.get("BACKEND", "")
     if not _is_ours(path):
         return
-    given = {k: v for k, v in config.get("OPTIONS", {}).items() if k != "fail_silently"}
+    given = hidden(
+        {k: v for k, v in (config.get("OPTIONS") or {}).items() if k != "fail_silently"}
+    )
     if path != BACKEND:
         # A subclass may have options of its own.
         given = {name: value for name, value in given.items() if name in READERS}

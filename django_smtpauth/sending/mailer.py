@@ -19,7 +19,7 @@ from ..smtp.endpoint import Endpoint
 from ..smtp.sasl.credentials import Credentials
 from ..smtp.timeouts import Timeouts
 from ..smtp.tls import Security, TLSOptions
-from .option_values import READERS, InvalidOption, Password, read
+from .option_values import READERS, InvalidOption, Password, hidden, read
 
 #: Django's settings for the plain server, by option.
 EMAIL_SETTINGS = {
@@ -151,7 +151,7 @@ NOTHING_SAID = MailerOptions()
 
 
 def parse(given: Mapping[str, Any], name_of: Callable[[str], str] = str) -> MailerOptions:
-    """MailerOptions from what a site wrote; None means: not said.
+    """MailerOptions from what a site wrote; None means: not said. A password comes `hidden()`.
 
     name_of: how the site calls an option. Raises InvalidOption, for unknown names as well.
     """
@@ -167,6 +167,7 @@ def backend_options(given: Mapping[str, Any], alias: str | None = None) -> Maile
 
     alias: the mailer's name under MAILERS. Raises InvalidMailer there, else InvalidOption.
     """
+    given = hidden(given)
     try:
         options = parse(given)
         _refuse_account_with_server(options)
@@ -200,19 +201,27 @@ def in_mailer(error: InvalidOption, alias: str | None) -> ImproperlyConfigured:
 
 def default_options() -> MailerOptions:
     """SMTPAUTH["DEFAULTS"]. Raises InvalidOption."""
-    defaults = smtpauth_settings.DEFAULTS
-    if not isinstance(defaults, Mapping):
-        raise InvalidOption(f'SMTPAUTH["DEFAULTS"] must be a dict, not {defaults!r}.')
-    return parse(defaults, 'SMTPAUTH["DEFAULTS"]["{}"]'.format)
+    return parse(_hidden_defaults(), 'SMTPAUTH["DEFAULTS"]["{}"]'.format)
+
+
+def _hidden_defaults() -> dict[str, Any]:
+    if not isinstance(smtpauth_settings.DEFAULTS, Mapping):
+        kind = type(smtpauth_settings.DEFAULTS).__name__
+        raise InvalidOption(f'SMTPAUTH["DEFAULTS"] must be a dict, not {kind}.')
+    return hidden(smtpauth_settings.DEFAULTS)
 
 
 def email_settings() -> MailerOptions:
     """The EMAIL_* settings that the site itself wrote; none of them under MAILERS."""
     if mailers_configured():
         return NOTHING_SAID
-    given = {
-        option: mail_setting(name) for option, name in EMAIL_SETTINGS.items() if is_explicit(name)
-    }
+    given = hidden(
+        {
+            option: mail_setting(name)
+            for option, name in EMAIL_SETTINGS.items()
+            if is_explicit(name)
+        }
+    )
     return parse(given, EMAIL_SETTINGS.__getitem__)
 
 

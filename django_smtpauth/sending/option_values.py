@@ -2,7 +2,7 @@
 
 import ipaddress
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -23,16 +23,24 @@ class InvalidOption(ImproperlyConfigured, ValueError):
 
 
 class Password(Secret):
-    """A password from the settings or from code. Compared and hashed by value."""
+    """A password from the settings or from code. Compared and hashed by value.
+
+    It also hides what is no text, until `read()` refuses it.
+    """
 
     __slots__ = ("_value",)
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: object) -> None:
         self._value = value
 
     def reveal(self) -> str:
         """The password itself."""
-        return self._value
+        return str(self._value)
+
+    @property
+    def kind(self) -> type:
+        """What was given; `str` or a lazy text is right."""
+        return type(self._value)
 
     def __bool__(self) -> bool:
         return bool(self._value)
@@ -44,8 +52,18 @@ class Password(Secret):
         return hash(self._value)
 
 
+def hidden(given: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy whose password does not print itself: an error page shows the frames' variables."""
+    return {
+        name: Password(value)
+        if name == "password" and value is not None and not isinstance(value, Password)
+        else value
+        for name, value in given.items()
+    }
+
+
 def read(option: str, value: Any, name: str) -> Any:
-    """The value of one option, None when the site left it open.
+    """The value of one option, None when the site left it open; a password comes hidden.
 
     name: how the site calls it, for example `EMAIL_PORT`. Raises InvalidOption.
     """
@@ -69,9 +87,11 @@ def _text_or_none(value: Any) -> str | None:
 
 
 def _password(value: Any) -> Password:
-    if isinstance(value, Password):
-        return value
-    return Password(_text(value))
+    if not isinstance(value, Password):
+        raise TypeError("A password is hidden before it is read.")
+    if not issubclass(value.kind, (str, Promise)):
+        raise ValueError(f"must be text, not {value.kind.__name__}.")
+    return value
 
 
 def _host(value: Any) -> str | None:

@@ -5,6 +5,7 @@ import warnings
 import django
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.functional import lazystr
 
 from django_smtpauth.sending.mailer import (
     OPTIONS,
@@ -19,6 +20,7 @@ from django_smtpauth.sending.option_values import READERS, InvalidOption, Passwo
 from django_smtpauth.smtp.endpoint import Endpoint
 from django_smtpauth.smtp.timeouts import Timeouts
 from django_smtpauth.smtp.tls import Security
+from tests.leaks import shown_by_trackers
 
 # Overriding the EMAIL_* settings is what warns here, not reading them.
 pytestmark = pytest.mark.filterwarnings("ignore:The EMAIL_.* setting is deprecated")
@@ -144,11 +146,34 @@ def test_the_password_shows_nowhere():
     assert options.password.reveal() == "s3cret"
 
 
-def test_a_password_of_the_wrong_type_is_not_repeated():
+@pytest.mark.parametrize(
+    "given",
+    [{"password": b"s3cret"}, {"password": "s3cret", "port": "x"}, {"password": ["s3cret"]}],
+)
+def test_errors_do_not_show_the_password_of_the_options(given):
     with pytest.raises(InvalidOption) as caught:
-        backend_options({"password": b"s3cret"})
-    assert "s3cret" not in str(caught.value)
-    assert caught.value.__cause__ is None
+        backend_options(given)
+    assert "s3cret" not in shown_by_trackers(caught.value)
+
+
+def test_errors_do_not_show_the_password_of_the_settings(legacy):
+    legacy.EMAIL_HOST_PASSWORD = "s3cret"
+    legacy.EMAIL_PORT = "x"
+    with pytest.raises(InvalidOption) as caught:
+        plain_settings()
+    assert "s3cret" not in shown_by_trackers(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [{"port": "x"}, {"nope": 1}, {"use_tls": 1, "use_ssl": 1}])
+def test_errors_do_not_show_the_password_of_the_defaults(settings, wrong):
+    settings.SMTPAUTH = {"DEFAULTS": {"password": "s3cret", **wrong}}
+    with pytest.raises(InvalidOption) as caught:
+        plain_settings()
+    assert "s3cret" not in shown_by_trackers(caught.value)
+
+
+def test_a_password_may_be_a_lazy_text():
+    assert backend_options({"password": lazystr("s3cret")}).password.reveal() == "s3cret"
 
 
 def test_a_password_that_is_hidden_already_stays_as_it_is():
