@@ -118,9 +118,6 @@ class EncryptedTextField(_TextField):
             return token
         return value
 
-    def get_prep_value(self, value: Any) -> Any:
-        return value
-
     def get_db_prep_value(
         self,
         value: Any,

@@ -74,9 +74,6 @@ class SecretInput(forms.PasswordInput):
             return CONTRADICTION if text else CLEAR
         return FreshSecret(text) if text else None
 
-    def use_required_attribute(self, initial: Any) -> bool:
-        return super().use_required_attribute(initial) and not SecretState.of(initial).stored
-
     @staticmethod
     def clear_name(name: str) -> str:
         """The name of the box that removes the secret."""
@@ -102,7 +99,10 @@ class SecretInput(forms.PasswordInput):
 
 
 class SecretFormField(forms.Field):
-    """Cleans to a FreshSecret, None (keep what is stored) or CLEAR. Blank keeps."""
+    """Cleans to a FreshSecret, None (keep what is stored) or CLEAR. Blank keeps.
+
+    A required field must be typed anew each time and can't be cleared.
+    """
 
     widget = SecretInput
     default_error_messages = {

@@ -255,6 +255,11 @@ def test_the_same_host_written_otherwise_is_the_same_destination(before, after):
     assert revealed() == "hunter2"
 
 
+def test_a_host_without_an_a_label_is_sealed_as_it_is():
+    make(host="☃\u200d.example").save()
+    assert revealed() == "hunter2"
+
+
 def test_line_ends_of_the_certificate_do_not_matter():
     make(ca_text="A\nB\n").save()
     SMTPAccount.objects.update(ca_text="A\r\nB")
