@@ -84,7 +84,8 @@ def _context(options: TLSOptions, _files: tuple[tuple[int, int] | None, ...]) ->
     context = ssl.create_default_context(cafile=options.ca_file, cadata=options.ca_text or None)
     context.minimum_version = _VERSIONS[options.minimum]
     if options.certificate_file or options.key_file:
-        context.load_cert_chain(options.certificate_file or "", options.key_file)
+        # With no pass phrase given, OpenSSL would ask for one on the terminal.
+        context.load_cert_chain(options.certificate_file or "", options.key_file, password="")
     if not options.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
