@@ -1,0 +1,93 @@
+"""The documentation says what the code does: tables, names, links, snippets."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from django_smtpauth import conf, smtp
+from django_smtpauth.sending.mailer import MailerOptions
+from django_smtpauth.smtp import Timeouts, replies
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+
+
+def snippets(page: Path, language: str) -> list[str]:
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", page.read_text(), re.M | re.S)
+    return [re.sub(rf"^{indent}", "", code, flags=re.M) for indent, code in found]
+
+
+def first_column(page: Path, heading: str) -> list[str]:
+    section = f"\n{page.read_text()}".split(f"\n{heading}\n", 1)[1].split("\n#", 1)[0]
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    return [re.findall(r"`([^`]+)`", row.split("|")[1])[0] for row in rows]
+
+
+def test_the_options_table_names_every_option() -> None:
+    listed = first_column(ROOT / "docs/options.md", "# Options")
+    assert listed == [field.name for field in fields(MailerOptions)]
+
+
+def test_the_settings_table_names_every_key() -> None:
+    assert first_column(ROOT / "docs/options.md", "## `SMTPAUTH`") == list(conf.DEFAULTS)
+
+
+def test_the_time_out_table_tells_the_real_limits() -> None:
+    text = (ROOT / "docs/options.md").read_text().split("## Time-outs")[1].split("\n## ")[0]
+    rows = [[cell.strip() for cell in line.split("|")[2:5]] for line in text.splitlines()]
+    numbers = [row for row in rows if len(row) == 3 and row[0].isdigit()]
+    limits = [field.name for field in fields(Timeouts)]
+    assert [float(row[0]) for row in numbers] == [getattr(Timeouts(), name) for name in limits]
+    assert [float(row[2]) for row in numbers] == [getattr(Timeouts.BULK, n) for n in limits]
+
+
+def test_the_limits_table_tells_the_real_limits() -> None:
+    text = (ROOT / "docs/engine.md").read_text()
+    for limit in (replies.MAX_LINE, replies.MAX_CHALLENGE_LINE, replies.MAX_REPLY):
+        assert f"| {limit:,} |" in text
+
+
+def test_the_table_of_errors_names_them_all_with_their_twins() -> None:
+    text = (ROOT / "docs/results.md").read_text()
+    for name, twins in re.findall(r"^\| `(\w+)` \| ([^|]*)\|", text, re.M):
+        error = getattr(smtp, name)
+        bases = {base.__name__ for base in error.__mro__}
+        for twin in re.findall(r"`(?:ssl\.)?(\w+)`", twins):
+            assert twin in bases
+    listed = set(re.findall(r"^\| `(\w+)` \|", text, re.M))
+    errors = {n for n in smtp.__all__ if n[0].isupper() and _is_error(getattr(smtp, n))}
+    assert errors - listed == {"SMTPError", "Refused"}
+
+
+def _is_error(thing: object) -> bool:
+    return isinstance(thing, type) and issubclass(thing, smtp.SMTPError)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        if not target.startswith("https://"):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_anchors_exist(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#]*)#([^)]+)\)", page.read_text()):
+        text = (page.parent / target if target else page).read_text()
+        headings = re.findall(r"^#+ (.*)$", text, re.M)
+        assert anchor in {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_snippets_parse_and_import_what_exists(page: Path) -> None:
+    for code in snippets(page, "python"):
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("django_smtpauth"):
+                module = importlib.import_module(str(node.module))
+                assert all(hasattr(module, alias.name) for alias in node.names)
