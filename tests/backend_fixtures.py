@@ -115,8 +115,9 @@ def message(name: str = "a", **fields: Any) -> EmailMessage:
 
 
 def parsed(received: Message) -> ParsedMessage:
-    """A message as a server got it."""
-    return email.message_from_bytes(received.content, policy=email.policy.default)
+    """A message as a server got it, with LF for its line ends."""
+    octets = received.content.replace(b"\r\n", b"\n")
+    return email.message_from_bytes(octets, policy=email.policy.default)
 
 
 def only(server: ScriptedServer) -> ParsedMessage:
