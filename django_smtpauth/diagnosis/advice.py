@@ -1,0 +1,196 @@
+"""What a failed check means to the person who runs the site, and what to change.
+
+The first rule that knows the failure speaks; else the error's own `cure` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..conf import mailers_configured
+from ..sending.routing import NoServer, Route
+from ..smtp.errors import (
+    AuthenticationRefused,
+    ConnectError,
+    RecipientsRefused,
+    SenderRefused,
+    SMTPError,
+    TimedOut,
+)
+from ..smtp.tls import Security
+
+BACKEND = "django_smtpauth.backends.EmailBackend"
+
+EMAIL_EXAMPLE = f"""\
+EMAIL_BACKEND = "{BACKEND}"
+EMAIL_HOST, EMAIL_PORT, EMAIL_USE_TLS = "smtp.example.com", 587, True
+EMAIL_HOST_USER = "you@example.com"
+EMAIL_HOST_PASSWORD = os.environ["SMTP_PASSWORD"]"""
+
+MAILERS_EXAMPLE = f"""\
+MAILERS = {{
+    "default": {{
+        "BACKEND": "{BACKEND}",
+        "OPTIONS": {{
+            "host": "smtp.example.com",
+            "security": "starttls",
+            "username": "you@example.com",
+            "password": os.environ["SMTP_PASSWORD"],
+        }},
+    }},
+}}"""
+
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Some sentences for people; settings: lines to paste into settings.py, if that helps."""
+
+    text: str = ""
+    settings: str = ""
+
+
+def advise(error: Exception, route: Route | None = None) -> Advice:
+    """What to do about an error that a check met.
+
+    route: the server that was tried; None when there was none to try.
+    """
+    if isinstance(error, NoServer) or isinstance(error.__context__, NoServer):
+        # Under MAILERS the error is Django's InvalidMailer.
+        return Advice("In settings.py, for example:", settings_example())
+    if isinstance(error, SMTPError) and route is not None:
+        for rule in RULES:
+            if advice := rule(error, route):
+                return advice
+    return Advice(getattr(error, "cure", ""))
+
+
+def settings_example() -> str:
+    """The lines that name a server, in the form that this site's settings have."""
+    return MAILERS_EXAMPLE if mailers_configured() else EMAIL_EXAMPLE
+
+
+def _nobody_here(error: SMTPError, route: Route) -> Advice | None:
+    host, port = route.endpoint.address
+    if error.stage != "CONNECT" or host not in _LOCAL or route.account:
+        return None
+    default = " That is where Django sends mail as long as the settings name no server."
+    return Advice(
+        f"No mail server listens on this machine at {host}:{port}."
+        f"{default if port == 25 else ''} Name the server of your mail provider in settings.py, "
+        "for example:",
+        settings_example(),
+    )
+
+
+def _unreachable(error: SMTPError, route: Route) -> Advice | None:
+    host, port = route.endpoint.address
+    if error.stage != "CONNECT":
+        return None
+    if error.reason == "dns":
+        return Advice(f"Check the spelling of {host}, and that this machine can look up names.")
+    usual = "The usual ports are 587 (STARTTLS) and 465 (implicit TLS)."
+    if port == 25:
+        usual = f"Many hosting providers block port 25. {usual}"
+    return Advice(f"Check host and port, and that no firewall is in between. {usual}")
+
+
+def _silent_on_465(error: SMTPError, route: Route) -> Advice | None:
+    waits = isinstance(error, (TimedOut, ConnectError)) and error.stage == "GREETING"
+    if not waits or route.endpoint.address[1] != 465:
+        return None
+    if route.endpoint.security is Security.IMPLICIT_TLS:
+        return None
+    return Advice(
+        "On port 465 servers expect TLS from the first octet: use security 'implicit_tls' "
+        "(EMAIL_USE_SSL), or port 587."
+    )
+
+
+def _certificate(error: SMTPError, route: Route) -> Advice | None:
+    if error.reason != "certificate":
+        return None
+    where = "in the account's field for it" if route.account else "with the option ca_file"
+    return Advice(
+        "If the server has a certificate of your own authority, give that authority's PEM "
+        f"{where}. If the name does not fit, use the host name that the certificate has."
+    )
+
+
+def _auth_without_tls(error: SMTPError, route: Route) -> Advice | None:
+    if error.reason != "auth-without-tls":
+        return None
+    switch = (
+        f'tick "allow a password without TLS" on the account {route.account.slug}.'
+        if route.account
+        else 'SMTPAUTH = {"DEFAULTS": {"allow_auth_without_tls": True}}'
+    )
+    return Advice(
+        "Use TLS. Only if the network between this site and the server is trusted (a mail "
+        f"catcher in a container): {switch}"
+    )
+
+
+def _credentials(error: SMTPError, _: Route) -> Advice | None:
+    if not isinstance(error, AuthenticationRefused):
+        return None
+    if error.transient:
+        return Advice("The server can't check log-ins at the moment. Try again later.")
+    return Advice(
+        "The server does not take this user name with this password. Many providers want the "
+        "whole address as user name, and an app password in place of the mailbox's own."
+    )
+
+
+def _log_in_needed(error: SMTPError, route: Route) -> Advice | None:
+    if route.endpoint.credentials or error.reply is None or error.reply.code != 530:
+        return None
+    if route.endpoint.security is Security.NONE:
+        return Advice(
+            "The server wants TLS or a log-in first: use security 'starttls' (EMAIL_USE_TLS) on "
+            "port 587, with user name and password."
+        )
+    return Advice("The server wants a log-in: give user name and password.")
+
+
+def _sender(error: SMTPError, _: Route) -> Advice | None:
+    if not isinstance(error, SenderRefused) or error.transient:
+        return None
+    return Advice(
+        f"The server does not let {error.sender or 'this sender'} send. Set DEFAULT_FROM_EMAIL "
+        "to an address that belongs to this log-in, or try one with --from."
+    )
+
+
+def _recipients(error: SMTPError, route: Route) -> Advice | None:
+    if not isinstance(error, RecipientsRefused) or error.transient:
+        return None
+    if route.endpoint.credentials:
+        return Advice("Connection and log-in are fine; the server refuses the recipient.")
+    return Advice(
+        "The server refuses the recipient. Without a log-in many servers take mail for their "
+        "own addresses only: give user name and password."
+    )
+
+
+def _in_doubt(error: SMTPError, _: Route) -> Advice | None:
+    if not error.in_doubt:
+        return None
+    return Advice("The message may have arrived: look into the mailbox before you send again.")
+
+
+#: The first one that returns advice speaks.
+RULES: tuple[Callable[[SMTPError, Route], Advice | None], ...] = (
+    _in_doubt,
+    _nobody_here,
+    _unreachable,
+    _silent_on_465,
+    _certificate,
+    _auth_without_tls,
+    _log_in_needed,
+    _credentials,
+    _sender,
+    _recipients,
+)

@@ -1,0 +1,305 @@
+"""`manage.py smtptest [ADDRESS...]`: try the way that this site's mail takes."""
+
+import argparse
+import contextlib
+import logging
+import os
+import socket
+import textwrap
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
+from typing import Any, cast
+
+from django.conf import ENVIRONMENT_VARIABLE, settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.mail import EmailMessage
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.module_loading import import_string
+
+from django_smtpauth.backends import EmailBackend
+from django_smtpauth.conf import is_explicit, mail_setting, mailers_configured, smtpauth_settings
+from django_smtpauth.diagnosis.advice import BACKEND, advise
+from django_smtpauth.diagnosis.check import Check, check, stage_of
+from django_smtpauth.sending.accounts import current_accounts
+from django_smtpauth.sending.addressing import envelope_address, envelope_sender
+from django_smtpauth.sending.log import logger
+from django_smtpauth.sending.results import Result
+from django_smtpauth.sending.routing import Route, Rule
+from django_smtpauth.smtp.errors import SMTPError
+from django_smtpauth.smtp.transaction import Status
+from django_smtpauth.smtp.transcript import render
+
+WIDTH = 79
+INDENT = " " * 12
+
+BODY = """\
+This is a test message from the Django site "{site}" on {host}.
+
+Somebody ran "manage.py smtptest" there on {date} to see whether the site
+can send mail. It can: there is nothing to do, and no need to answer.
+
+Server: {server}
+"""
+
+
+class Command(BaseCommand):
+    """Connects and logs in; with an address it sends a test message, too."""
+
+    help = (
+        "Tries the way that this site's mail takes: connects, logs in and, with an address, sends "
+        "a test message. Tells what happened; -v 2 shows the dialogue. Exits with 1 on failure."
+    )
+    requires_system_checks = ["mail"]
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "addresses",
+            nargs="*",
+            metavar="ADDRESS",
+            type=_address(envelope_address),
+            help="send a test message to this address; without any, nothing is sent",
+        )
+        way = parser.add_mutually_exclusive_group()
+        way.add_argument("--account", metavar="SLUG", help="use this account")
+        way.add_argument("--using", metavar="ALIAS", help="use this mailer of MAILERS")
+        parser.add_argument(
+            "--from",
+            dest="sender",
+            metavar="ADDR",
+            type=_address(envelope_sender),
+            help="the sender (default: DEFAULT_FROM_EMAIL, or the account's own address)",
+        )
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        self._verbosity = options["verbosity"]
+        try:
+            with _without_log():
+                self._run(options)
+        except KeyboardInterrupt:
+            fate = " Perhaps the message was sent." if options["addresses"] else ""
+            raise CommandError(f"Interrupted.{fate}", returncode=130) from None
+
+    def _run(self, options: dict[str, Any]) -> None:
+        message = EmailMessage(from_email=options["sender"] or None, to=options["addresses"])
+        try:
+            backend = self._backend(options["account"], options["using"])
+            route = backend.route(message)
+        except ImproperlyConfigured as error:
+            self._explain(error)
+            raise CommandError("SETTINGS failed: there is no server to try.") from error
+        if not options["sender"]:
+            message.from_email = _default_sender(route, options["account"])
+        _write_text(message, route)
+        self._tell_route(route, message)
+        done = check(route, message if message.to else None)
+        self._tell(done)
+        self._conclude(done)
+
+    # Which backend
+
+    def _backend(self, account: str | None, using: str | None) -> EmailBackend:
+        """The backend that mail would go through; ours in any case."""
+        if using is not None and not mailers_configured():
+            raise CommandError(
+                "--using names an entry of the setting MAILERS (Django 6.1), which this site does "
+                "not have. Leave it out."
+            )
+        path = _backend_path(using or "default")
+        if path is not None and _is_ours(path):
+            if account:
+                return EmailBackend(account=account)
+            return _mailer(using or "default")
+        if using is not None:
+            raise CommandError(
+                f"The mailer {using!r} does not use this package: its BACKEND is {path}.\n"
+                f'Set MAILERS["{using}"]["BACKEND"] = "{BACKEND}".'
+            )
+        self._warn_of(path)
+        alias: dict[str, Any] = {"alias": "default"} if mailers_configured() else {}
+        return EmailBackend(account=account, **alias)
+
+    def _warn_of(self, path: str | None) -> None:
+        setting = 'MAILERS["default"]["BACKEND"]' if mailers_configured() else "EMAIL_BACKEND"
+        self._note(
+            f"This site does not send through this package yet: {setting} is "
+            f'{path or "not set"}. To change that, set it to "{BACKEND}". What follows shows '
+            "how mail would go then."
+        )
+
+    # What is told
+
+    def _tell_route(self, route: Route, message: EmailMessage) -> None:
+        problem = current_accounts(smtpauth_settings.scope).problem
+        if route.rule is Rule.SETTINGS and problem:
+            self._note(
+                f"The accounts in the database can't be read ({problem}). If the table is "
+                "missing, run `manage.py migrate`."
+            )
+        self._row("Server", f"{route.endpoint.name}\n({route.rule.value})")
+        if message.to:
+            self._row("From", str(message.from_email))
+
+    def _tell(self, done: Check) -> None:
+        for step in done.steps:
+            self._row(step.name, f"{step.text} ({step.seconds:.2f} s)")
+        if done.result is not None:
+            self._tell_result(done.result)
+        if done.error is None:
+            self._row("Time", f"{done.seconds:.2f} s")
+        if self._verbosity > 1 and done.transcript:
+            self.stdout.write("")
+            self._print(render(done.transcript))
+
+    def _tell_result(self, result: Result) -> None:
+        for address in result.accepted:
+            self._row("Accepted", address, self.style.SUCCESS)
+        for address, outcome in result.recipients.items():
+            if outcome.status is Status.ACCEPTED:
+                continue
+            words = f"{address}: {outcome.reply.as_sent}" if outcome.reply else address
+            label = outcome.status.value.replace("_", " ").capitalize()
+            self._row(label, words, self.style.ERROR)
+        if result.attempts and result.attempts[-1].reply and result.sent:
+            self._row("Reply", result.attempts[-1].reply.as_sent)
+            self._row("Queue id", result.queue_id or "not told by this server")
+
+    def _conclude(self, done: Check) -> None:
+        if done.error is not None:
+            self._explain(done.error, done.route)
+            raise CommandError(f"{done.stage} failed: {_fate(done)}") from done.error
+        if done.result is None:
+            self._good("Connection and log-in work. Nothing was sent: give an address for that.")
+            return
+        refused = len(done.result.refused)
+        if refused:
+            total = len(done.result.recipients)
+            raise CommandError(f"RCPT failed: {refused} of {total} recipients refused.")
+        self._good("The server took the message. If it does not arrive, look among the spam.")
+
+    def _explain(self, error: Exception, route: Route | None = None) -> None:
+        stage = stage_of(error) if route is not None else "SETTINGS"
+        self._row("FAILED", f"{stage}: {_words(error)}", self.style.ERROR, least=0)
+        advice = advise(error, route)
+        if advice.text:
+            self._print("\n" + textwrap.fill(advice.text, WIDTH, break_on_hyphens=False), least=0)
+        if advice.settings:
+            self._print("\n" + textwrap.indent(advice.settings, "    "), least=0)
+        self.stdout.write("")
+
+    def _good(self, text: str) -> None:
+        self._print("\n" + textwrap.fill(text, WIDTH), self.style.SUCCESS)
+
+    def _note(self, text: str) -> None:
+        lines = textwrap.fill(text, WIDTH, break_on_hyphens=False, break_long_words=False)
+        self._print(lines + "\n\n", self.style.WARNING)
+
+    def _row(
+        self, label: str, text: str, style: Callable[[str], str] = str, *, least: int = 1
+    ) -> None:
+        wrapped = [
+            line
+            for part in text.split("\n")
+            for line in textwrap.wrap(part, WIDTH - len(INDENT), break_on_hyphens=False) or [""]
+        ]
+        self._print(
+            self.style.MIGRATE_LABEL(f"{label:<{len(INDENT)}}")
+            + style(f"\n{INDENT}".join(wrapped)),
+            least=least,
+        )
+
+    def _print(self, text: str, style: Callable[[str], str] = str, *, least: int = 1) -> None:
+        """Writes what the terminal can show; the words of a server may be anything."""
+        if self._verbosity >= least:
+            encoding = getattr(self.stdout, "encoding", None) or "utf-8"
+            shown = text.encode(encoding, "backslashreplace").decode(encoding)
+            self.stdout.write(shown, style_func=style)
+
+
+def _address(read: Callable[[str], str]) -> Callable[[str], str]:
+    def address(text: str) -> str:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return address
+
+
+def _backend_path(alias: str) -> str | None:
+    """The backend that the site has configured, as a dotted path."""
+    if not mailers_configured():
+        return str(mail_setting("EMAIL_BACKEND"))
+    if alias not in settings.MAILERS:
+        if alias != "default":
+            known = ", ".join(settings.MAILERS) or "none"
+            raise CommandError(f"There is no mailer {alias!r} in MAILERS. Known are: {known}.")
+        return None
+    # Django's own default for an entry without BACKEND.
+    default = "django.core.mail.backends.smtp.EmailBackend"
+    return str(settings.MAILERS[alias].get("BACKEND", default))
+
+
+def _is_ours(path: str) -> bool:
+    try:
+        backend = import_string(path)
+    except ImportError:
+        return False
+    return isinstance(backend, type) and issubclass(backend, EmailBackend)
+
+
+def _mailer(alias: str) -> EmailBackend:
+    """The backend as Django would make it; its class was checked before."""
+    backend: Any
+    if mailers_configured():
+        from django.core.mail import mailers
+
+        backend = mailers[alias]
+    else:
+        backend = import_string(str(mail_setting("EMAIL_BACKEND")))()
+    return cast("EmailBackend", backend)
+
+
+def _default_sender(route: Route, wanted: str | None) -> str:
+    """DEFAULT_FROM_EMAIL, unless the account that was named, or Django's default, says less."""
+    own = route.account.from_email if route.account else ""
+    if own and (wanted or not is_explicit("DEFAULT_FROM_EMAIL")):
+        return own
+    return str(settings.DEFAULT_FROM_EMAIL)
+
+
+def _write_text(message: EmailMessage, route: Route) -> None:
+    site = os.environ.get(ENVIRONMENT_VARIABLE, "").partition(".")[0] or "site"
+    host = socket.gethostname()
+    message.subject = f"Test message from {site} on {host}"
+    message.extra_headers["Auto-Submitted"] = "auto-generated"
+    message.body = BODY.format(
+        site=site, host=host, date=formatdate(localtime=True), server=route.endpoint.name
+    )
+
+
+def _words(error: Exception) -> str:
+    """What went wrong in the words of the engine and of the server."""
+    if not isinstance(error, SMTPError):
+        return str(error)
+    said = f"the server said: {error.reply.as_sent}" if error.reply else ""
+    return "\n".join(filter(None, [error.message, said]))
+
+
+def _fate(done: Check) -> str:
+    if done.result is not None and done.result.in_doubt:
+        return "nobody knows whether the message was sent."
+    return "no message was sent." if done.result else "nothing was sent."
+
+
+@contextlib.contextmanager
+def _without_log() -> Iterator[None]:
+    """Keeps what the command itself tells out of the log, which may be the same terminal."""
+
+    def nothing(_: logging.LogRecord) -> bool:
+        return False
+
+    logger.addFilter(nothing)
+    try:
+        yield
+    finally:
+        logger.removeFilter(nothing)

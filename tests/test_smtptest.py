@@ -1,0 +1,489 @@
+"""`manage.py smtptest`: what it tells, and when it fails."""
+
+import os
+import socket
+import subprocess
+import sys
+from email import message_from_bytes, policy
+from io import StringIO
+from pathlib import Path
+
+import django
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db.utils import OperationalError
+
+from django_smtpauth.backends import EmailBackend
+from django_smtpauth.models import SMTPAccount
+from django_smtpauth.sending import accounts
+from tests.servers.scripted import Answer, Then
+
+ROOT = Path(__file__).resolve().parents[1]
+OURS = "django_smtpauth.backends.EmailBackend"
+CONSOLE = "django.core.mail.backends.console.EmailBackend"
+USERS = {"club@example.com": "s3cr3t-pass"}
+
+
+class Subclass(EmailBackend):
+    """A site's own backend on top of ours."""
+
+
+class Site:
+    """The settings of a site in one of Django's two forms."""
+
+    def __init__(self, settings, mailers):
+        self.settings = settings
+        self.mailers = mailers
+        settings.SMTPAUTH = {"KEYS": "derive-from-secret-key"}
+        if hasattr(settings, "MAILERS"):
+            del settings.MAILERS
+        self.use(OURS)
+
+    def use(self, backend, **options):
+        """This backend, with Django's options or ours."""
+        if self.mailers:
+            self.settings.MAILERS = {"default": {"BACKEND": backend, "OPTIONS": options}}
+            return
+        self.settings.EMAIL_BACKEND = backend
+        names = {"username": "HOST_USER", "password": "HOST_PASSWORD"}
+        for name in ("host", "port", "username", "password"):
+            if name in options:
+                setting = f"EMAIL_{names.get(name, name.upper())}"
+                setattr(self.settings, setting, options.pop(name))
+        self.settings.SMTPAUTH = {**self.settings.SMTPAUTH, "DEFAULTS": options}
+
+
+@pytest.fixture(
+    params=[
+        "legacy",
+        pytest.param(
+            "mailers",
+            marks=pytest.mark.skipif(django.VERSION < (6, 1), reason="MAILERS came with 6.1"),
+        ),
+    ]
+)
+def site(request, settings):
+    return Site(settings, mailers=request.param == "mailers")
+
+
+@pytest.fixture
+def server(scripted_server, certificates):
+    """A server that wants TLS and a log-in, and refuses one address."""
+    return scripted_server(
+        users=USERS,
+        ssl_context=certificates.server(),
+        replies={
+            "RCPT:nobody@example.org": b"550 5.1.1 No such user here\r\n",
+            "CONTENT": b"250 2.0.0 Ok: queued as 4bXyZ1\r\n",
+        },
+    )
+
+
+@pytest.fixture
+def closed_port():
+    """A port of this machine that is taken, but where nobody listens."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
+def server_options(server, **more):
+    return {
+        "host": server.host,
+        "port": server.port,
+        "username": "club@example.com",
+        "password": "s3cr3t-pass",
+        "security": "starttls",
+        **more,
+    }
+
+
+def run(*arguments, **options):
+    out = StringIO()
+    call_command("smtptest", *arguments, stdout=out, stderr=out, no_color=True, **options)
+    return out.getvalue()
+
+
+def failing(*arguments, **options):
+    """The text and the message of a run that fails."""
+    out = StringIO()
+    with pytest.raises(CommandError) as caught:
+        call_command("smtptest", *arguments, stdout=out, stderr=out, no_color=True, **options)
+    return out.getvalue(), str(caught.value)
+
+
+def row(text, label):
+    """What stands beside a label."""
+    return next(line[12:].strip() for line in text.splitlines() if line[:12].rstrip() == label)
+
+
+def words(text):
+    """The text without its line breaks."""
+    return " ".join(text.split())
+
+
+# Success
+
+
+@pytest.mark.django_db
+def test_without_address_nothing_is_sent(site, server, certificates):
+    site.use(OURS, **server_options(server, ca_file=certificates.ca_file))
+    text = run()
+    assert row(text, "Server") == f"{server.host}:{server.port}"
+    assert "connected to 127.0.0.1 (0." in row(text, "Connection")
+    assert row(text, "TLS").startswith("TLSv1.3 (TLS_")
+    assert row(text, "Log-in").startswith("CRAM-MD5: 235 2.7.0")
+    assert "Nothing was sent" in text
+    assert server.messages == []
+
+
+@pytest.mark.django_db
+def test_a_test_message_is_sent_and_told(site, server, certificates):
+    site.use(OURS, **server_options(server, ca_file=certificates.ca_file))
+    text = run("you@example.org", sender="club@example.com")
+    assert row(text, "From") == "club@example.com"
+    assert row(text, "Accepted") == "you@example.org"
+    assert row(text, "Reply") == "250 2.0.0 Ok: queued as 4bXyZ1"
+    assert row(text, "Queue id") == "4bXyZ1"
+    assert row(text, "Time").endswith(" s")
+    assert "The server took the message." in text
+    assert "C: " not in text
+    (message,) = server.messages
+    assert message.sender == "club@example.com"
+    assert message.recipients == ["you@example.org"]
+    content = message_from_bytes(message.content, policy=policy.default)
+    assert content["Auto-Submitted"] == "auto-generated"
+    assert content["Subject"] == f"Test message from tests on {socket.gethostname()}"
+    assert f"{server.host}:{server.port}" in content.get_content()
+
+
+@pytest.mark.django_db
+def test_verbose_shows_the_dialogue_without_secrets(site, server, certificates):
+    site.use(
+        OURS,
+        **server_options(server, ca_file=certificates.ca_file, auth_mechanisms=["PLAIN"]),
+    )
+    text = run("you@example.org", verbosity=2)
+    assert "C: AUTH PLAIN [redacted]" in text
+    assert "C: RCPT TO:<you@example.org>" in text
+    assert "s3cr3t-pass" not in text
+    assert "AGNsdWJAZXhhbXBsZS5jb20A" not in text
+
+
+@pytest.mark.django_db
+def test_the_lines_fit_into_80_columns(site, server, certificates):
+    site.use(OURS, **server_options(server, ca_file=certificates.ca_file))
+    text = run("a" * 50 + "@example.org", "you@example.org")
+    assert max(map(len, text.splitlines())) < 80
+
+
+@pytest.mark.django_db
+def test_verbosity_0_is_silent(site, server, certificates):
+    site.use(OURS, **server_options(server, ca_file=certificates.ca_file))
+    assert run("you@example.org", verbosity=0) == ""
+
+
+@pytest.mark.django_db
+def test_a_subclass_of_the_backend_is_ours(site, server, certificates):
+    site.use(f"{__name__}.Subclass", **server_options(server, ca_file=certificates.ca_file))
+    assert "does not send through" not in run()
+
+
+@pytest.mark.django_db
+def test_without_tls_and_log_in_that_is_said(site, scripted_server):
+    server = scripted_server()
+    site.use(OURS, host=server.host, port=server.port)
+    text = run()
+    assert row(text, "TLS").startswith("none: what is sent can be read on the way")
+    assert row(text, "Log-in").startswith("none: no user name and password")
+
+
+@pytest.mark.django_db
+def test_a_certificate_that_was_not_verified_is_said(site, server):
+    site.use(OURS, **server_options(server, verify=False))
+    assert "NOT verified" in words(run())
+
+
+# Accounts
+
+
+@pytest.fixture
+def account(server, certificates, db):
+    return SMTPAccount.objects.create(
+        slug="club",
+        host=server.host,
+        port=server.port,
+        username="club@example.com",
+        password="s3cr3t-pass",
+        ca_text=certificates.ca_pem,
+        from_email="office@example.com",
+    )
+
+
+def test_an_account_by_name(site, server, account):
+    text = run("you@example.org", account="club")
+    assert row(text, "Server") == f"account club, {server.host}:{server.port}"
+    assert "(this account was asked for)" in text
+    assert row(text, "From") == "office@example.com"
+    assert server.messages[0].sender == "office@example.com"
+
+
+def test_the_default_account_sends_as_the_site_does(site, server, account, settings):
+    account.is_default = True
+    account.save()
+    settings.DEFAULT_FROM_EMAIL = "site@example.com"
+    text = run("you@example.org")
+    assert "(this is the default account)" in text
+    assert server.messages[0].sender == "site@example.com"
+
+
+def test_from_chooses_the_account_of_this_address(site, server, account):
+    account.select_by_from = True
+    account.save()
+    assert "(From is this account's address)" in run(sender="office@example.com")
+
+
+def test_an_unknown_account_names_the_known_ones(site, account):
+    text, error = failing(account="clubb")
+    assert "There is no enabled account 'clubb'. Enabled accounts: club." in words(text)
+    assert error == "SETTINGS failed: there is no server to try."
+
+
+def test_a_password_that_does_not_open_is_told(site, account):
+    SMTPAccount.objects.update(timeout=3, username="other@example.com")
+    text, error = failing(account="club")
+    assert row(text, "FAILED").startswith("AUTH: ")
+    assert error == "AUTH failed: nothing was sent."
+
+
+@pytest.mark.django_db
+def test_without_the_table_the_settings_are_used(site, scripted_server, monkeypatch):
+    def no_table(database, scope):
+        raise OperationalError("no such table: smtpauth_smtpaccount")
+
+    source = accounts.AccountSource(no_table)
+    monkeypatch.setattr(accounts, "source", source)
+    server = scripted_server()
+    site.use(OURS, host=server.host, port=server.port)
+    if site.mailers:
+        # A host in OPTIONS: the accounts are not even asked for.
+        assert "can't be read" not in run()
+    else:
+        text = words(run())
+        assert "can't be read (OperationalError: no such table: smtpauth_smtpaccount)" in text
+        assert "run `manage.py migrate`" in text
+    assert "Connection and log-in work." in run()
+
+
+# Failures
+
+
+@pytest.mark.django_db
+def test_nobody_listens_where_django_looks(site, closed_port):
+    site.use(OURS, host="localhost", port=closed_port)
+    text, error = failing("you@example.org")
+    assert row(text, "FAILED").startswith(f"CONNECT: could not connect to port {closed_port}")
+    assert "No mail server listens on this machine" in words(text)
+    assert '"smtp.example.com"' in text
+    assert 'os.environ["SMTP_PASSWORD"]' in text
+    assert ("MAILERS = {" in text) == site.mailers
+    assert error == "CONNECT failed: nothing was sent."
+    assert max(map(len, text.splitlines())) < 80
+
+
+@pytest.mark.django_db
+def test_no_server_at_all(site):
+    site.use(OURS, **({} if site.mailers else {"host": ""}))
+    text, error = failing()
+    assert row(text, "FAILED").startswith("SETTINGS: ")
+    assert "There is no server to send through." in words(text)
+    assert '"smtp.example.com"' in text
+    assert error == "SETTINGS failed: there is no server to try."
+
+
+@pytest.mark.django_db
+def test_a_wrong_password(site, server, certificates):
+    options = server_options(server, ca_file=certificates.ca_file, password="wr0ng-pass")
+    site.use(OURS, **options)
+    text, error = failing("you@example.org", verbosity=2)
+    assert "TLSv1.3" in row(text, "TLS")
+    assert "AUTH: the server said: 535 5.7.8" in row(text, "FAILED")
+    assert "app password" in text
+    assert "wr0ng-pass" not in text
+    assert error == "AUTH failed: nothing was sent."
+    assert server.messages == []
+
+
+@pytest.mark.django_db
+def test_a_certificate_of_an_unknown_authority(site, server):
+    site.use(OURS, **server_options(server))
+    text, error = failing()
+    assert "does not verify" in words(text)
+    assert "with the option ca_file" in words(text)
+    assert error == "TLS failed: nothing was sent."
+
+
+@pytest.mark.django_db
+def test_a_password_does_not_leave_without_tls(site, scripted_server, monkeypatch):
+    monkeypatch.setattr("django_smtpauth.smtp.channel.Channel.is_local", False)
+    server = scripted_server(users=USERS, mechanisms=["PLAIN"])
+    site.use(OURS, **server_options(server, security="none"))
+    text, _ = failing()
+    assert '"allow_auth_without_tls": True' in words(text)
+
+
+@pytest.mark.django_db
+def test_every_recipient_refused(site, server, certificates):
+    site.use(OURS, **server_options(server, ca_file=certificates.ca_file))
+    text, error = failing("nobody@example.org")
+    assert row(text, "Refused") == "nobody@example.org: 550 5.1.1 No such user here"
+    assert "the server said: 550 5.1.1 No such user here" in words(text)
+    assert error == "RCPT failed: no message was sent."
+
+
+@pytest.mark.django_db
+def test_one_recipient_refused_is_a_failure_too(site, server, certificates):
+    site.use(OURS, **server_options(server, ca_file=certificates.ca_file))
+    text, error = failing("nobody@example.org", "you@example.org")
+    assert row(text, "Accepted") == "you@example.org"
+    assert row(text, "Refused") == "nobody@example.org: 550 5.1.1 No such user here"
+    assert error == "RCPT failed: 1 of 2 recipients refused."
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("replies", "stage", "advice"),
+    [
+        ({"MAIL": b"530 5.7.0 Log in first\r\n"}, "MAIL", "use security 'starttls'"),
+        ({"MAIL": b"550 5.7.1 Not you\r\n"}, "MAIL", "DEFAULT_FROM_EMAIL"),
+        ({"RCPT": b"550 5.7.1 Relaying denied\r\n"}, "RCPT", "give user name and password"),
+        ({"CONTENT": Answer(b"", Then.CLOSE)}, "CONTENT", "before you send again"),
+    ],
+)
+def test_advice(site, scripted_server, replies, stage, advice):
+    server = scripted_server(replies=replies)
+    site.use(OURS, host=server.host, port=server.port)
+    text, error = failing("you@example.org")
+    assert row(text, "FAILED").startswith(f"{stage}: ")
+    assert advice in words(text)
+    assert error.startswith(f"{stage} failed: ")
+    assert ("nobody knows" in error) == (stage == "CONTENT")
+
+
+@pytest.mark.django_db
+def test_the_log_does_not_repeat_it(site, scripted_server, caplog):
+    server = scripted_server(replies={"MAIL": b"550 5.7.1 Not you\r\n"})
+    site.use(OURS, host=server.host, port=server.port)
+    failing("you@example.org")
+    assert caplog.records == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("wrong", ["you@", "you@example.org\r\nRCPT TO:<x@example.org>", "a b@c"])
+def test_what_is_no_address_is_refused(site, wrong):
+    with pytest.raises(CommandError, match="ADDRESS"):
+        run(wrong)
+
+
+@pytest.mark.django_db
+def test_ctrl_c(site, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("django_smtpauth.management.commands.smtptest.check", interrupted)
+    site.use(OURS, host="localhost")
+    _, error = failing("you@example.org")
+    assert error == "Interrupted. Perhaps the message was sent."
+
+
+# Which backend
+
+
+@pytest.mark.django_db
+def test_another_backend_is_named_and_ours_is_tried(site, scripted_server):
+    server = scripted_server()
+    if site.mailers:
+        site.use(CONSOLE)
+        site.settings.SMTPAUTH = {"DEFAULTS": {"host": server.host, "port": server.port}}
+    else:
+        site.use(CONSOLE, host=server.host, port=server.port)
+    text = words(run())
+    setting = 'MAILERS["default"]["BACKEND"]' if site.mailers else "EMAIL_BACKEND"
+    assert f"does not send through this package yet: {setting} is {CONSOLE}" in text
+    assert f'set it to "{OURS}"' in text
+    assert "Connection and log-in work." in text
+
+
+def test_using_without_mailers(settings):
+    Site(settings, mailers=False)
+    _, error = failing(using="billing")
+    assert "--using names an entry of the setting MAILERS" in error
+
+
+@pytest.mark.skipif(django.VERSION < (6, 1), reason="MAILERS came with 6.1")
+class TestUsing:
+    @pytest.fixture
+    def site(self, settings):
+        return Site(settings, mailers=True)
+
+    @pytest.mark.django_db
+    def test_a_mailer_by_its_name(self, site, scripted_server):
+        server = scripted_server()
+        options = {"host": server.host, "port": server.port}
+        site.settings.MAILERS = {
+            "default": {"BACKEND": CONSOLE},
+            "billing": {"BACKEND": OURS, "OPTIONS": options},
+        }
+        text = run(using="billing")
+        assert row(text, "Server") == f"{server.host}:{server.port}"
+        assert "does not send through" not in text
+
+    def test_an_unknown_mailer(self, site):
+        _, error = failing(using="billing")
+        assert error == "There is no mailer 'billing' in MAILERS. Known are: default."
+
+    def test_a_mailer_of_another_package(self, site):
+        site.settings.MAILERS["billing"] = {}
+        _, error = failing(using="billing")
+        assert 'Set MAILERS["billing"]["BACKEND"] = "django_smtpauth' in error
+
+    def test_options_that_are_wrong(self, site):
+        site.use(OURS, host="localhost", prot=25)
+        text, _ = failing()
+        assert "MAILERS['default']: Unknown options 'prot'" in words(text)
+
+
+def test_account_and_using_exclude_each_other():
+    with pytest.raises(CommandError, match="not allowed with"):
+        run("--account=a", "--using=b")
+
+
+# As a process
+
+
+def test_a_fresh_site_gets_status_1_and_an_explanation(tmp_path, closed_port):
+    """The first run: no backend is set, and there is no database."""
+    # Not port 25 of this machine, where a developer may well have a server.
+    (tmp_path / "fresh.py").write_text(
+        "SECRET_KEY = 'x'\nINSTALLED_APPS = ['django_smtpauth']\n"
+        f"SMTPAUTH = {{'DEFAULTS': {{'port': {closed_port}}}}}\n"
+    )
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("SMTPAUTH")},
+        "DJANGO_SETTINGS_MODULE": "fresh",
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
+    }
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "django", "smtptest", "you@example.org"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "does not send through this package yet" in done.stdout
+    assert "No mail server listens on this machine" in words(done.stdout)
+    assert 'EMAIL_HOST_PASSWORD = os.environ["SMTP_PASSWORD"]' in done.stdout
+    assert done.stderr == "CommandError: CONNECT failed: nothing was sent.\n"
