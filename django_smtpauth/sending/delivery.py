@@ -288,6 +288,7 @@ class _Run:
                 job.attempts.append(
                     Attempt(self._account, self._route.rule.value, address, error=headline)
                 )
+                job.logs.append(getattr(error, "transcript", ()))
             self._batch.settle(job, error)
         self._open.clear()
 
