@@ -25,6 +25,8 @@ from .wire import Wire
 
 #: Challenges answered in one AUTH exchange.
 MAX_CHALLENGES = 10
+#: Octets of user name and password together: in base64 they fit into one line (RFC 4954 4).
+MAX_CREDENTIALS = 9_000
 
 
 class Opened:
@@ -166,13 +168,10 @@ class _Exchange:
 
     def begin(self, secret: str) -> None:
         """Starts the mechanism."""
-        if not isinstance(secret, str) or _surrogates(secret) or _surrogates(self._username):
+        unfit = _unfit(self._username, secret)
+        if unfit is not None:
             secret = ""
-            raise NotSupported(
-                "user name and password must be text that UTF-8 can express",
-                stage="AUTH",
-                reason="credentials-not-text",
-            )
+            raise unfit
         self._session.hide(secret, _base64(secret), _base64(self._username))
         self._dialogue = self._mechanism.start(self._username, secret)
 
@@ -184,6 +183,8 @@ class _Exchange:
 
     def next(self, reply: Reply) -> commands.Command:
         """The response to a challenge, or a cancellation (then `failure` says why)."""
+        if self.failure is not None:
+            return commands.cancel()
         try:
             challenge = base64.b64decode(reply.lines[0].strip(), validate=True)
         except (binascii.Error, ValueError):
@@ -196,8 +197,7 @@ class _Exchange:
         return commands.response(octets or b"")
 
     def _give_up(self, why: str) -> commands.Command:
-        if self.failure is None:
-            self.failure = ProtocolError(why, stage="AUTH", command=f"AUTH {self._mechanism.name}")
+        self.failure = ProtocolError(why, stage="AUTH", command=f"AUTH {self._mechanism.name}")
         return commands.cancel()
 
     def _hide(self, octets: bytes | None) -> None:
@@ -209,6 +209,23 @@ class _Exchange:
 
 def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
+
+
+def _unfit(username: str, secret: object) -> NotSupported | None:
+    """Why no mechanism could say these, if so."""
+    if not isinstance(secret, str) or _surrogates(secret) or _surrogates(username):
+        return NotSupported(
+            "user name and password must be text that UTF-8 can express",
+            stage="AUTH",
+            reason="credentials-not-text",
+        )
+    if len(username.encode()) + len(secret.encode()) > MAX_CREDENTIALS:
+        return NotSupported(
+            f"user name and password have more than {MAX_CREDENTIALS} octets",
+            stage="AUTH",
+            reason="credentials-too-long",
+        )
+    return None
 
 
 def _surrogates(text: str) -> bool:

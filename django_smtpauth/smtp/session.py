@@ -215,7 +215,7 @@ class Session:
         """
         self._parser.feed(data)
         try:
-            while (reply := self._parser.next()) is not None:
+            while (reply := self._next_reply()) is not None:
                 yield self._match(reply, handed)
                 if self.state is State.CLOSED:
                     # Whatever else it says, nobody listens any more.
@@ -253,7 +253,7 @@ class Session:
             self.state = self.written = State.HELLO
 
     def hide(self, *forms: str) -> None:
-        """Text that the log must not show in the replies of the AUTH exchange; none: forget."""
+        """Text that no reply may show while AUTH goes on; none: AUTH is over, forget."""
         self._hidden = [*self._hidden, *filter(None, forms)] if forms else []
 
     def log(self, direction: str, stage: str, text: str, owner: Owner | None = None) -> None:
@@ -261,16 +261,24 @@ class Session:
         log = self.events if owner is None else owner.events
         log.append(Event(self._clock(), direction, stage, text))
 
+    def _next_reply(self) -> Reply | None:
+        """The parser's, redacted: in the AUTH exchange a server may repeat what it heard."""
+        try:
+            return self._redacted(self._parser.next())
+        except ProtocolError:
+            if not self._hidden:
+                raise
+        raise ProtocolError("The server broke the protocol in the AUTH exchange.")
+
     def _match(self, reply: Reply, handed: int) -> Answer:
         """Pairs a reply with the command that waited longest, and moves the cursors."""
+        shown = f"334 {REDACTED}" if reply.code == 334 else reply.as_sent
         if not self.in_flight:
-            self.log("S", "", reply.as_sent)
+            self.log("S", "", shown)
             if reply.code == 421:
                 return self._goodbye(reply)
             raise ProtocolError(f"The server spoke without being asked: {reply.status}.")
         command, owner, end = self.in_flight[0]
-        reply = self._redacted(command, reply)
-        shown = f"334 {REDACTED}" if reply.code == 334 else reply.as_sent
         self.log("S", command.verb.stage, shown, owner)
         early = handed < end
         if early and not (command.verb is Verb.CONTENT and reply.klass in (4, 5)):
@@ -291,7 +299,7 @@ class Session:
             self.written = state
         if command.verb is Verb.RSET or (command.verb is Verb.CONTENT and reply.klass == 2):
             self.fresh = reply.klass == 2 and not self._mail_in_flight
-        if command.verb in (Verb.EHLO, Verb.HELO) and reply.klass == 2:
+        if command.verb is Verb.EHLO and reply.klass == 2:
             self.extensions = Extensions.parse(reply)
         return Answer(command, owner, reply)
 
@@ -307,9 +315,9 @@ class Session:
         self.in_flight.clear()
         return Answer(command or Command(Verb.QUIT, b"", ""), owner, reply)
 
-    def _redacted(self, command: Command, reply: Reply) -> Reply:
-        """The reply without what the client sent in the AUTH exchange, should it be echoed."""
-        if command.verb.stage != "AUTH" or reply.code == 334 or not self._hidden:
+    def _redacted(self, reply: Reply | None) -> Reply | None:
+        """The reply without what is hidden; challenges are needed whole and never logged."""
+        if reply is None or reply.code == 334 or not self._hidden:
             return reply
         # In one pass, the longest first: a short form must not break a longer one that holds it.
         forms = sorted(self._hidden, key=len, reverse=True)
