@@ -322,7 +322,8 @@ def test_extensions_come_from_ehlo_and_are_forgotten_by_helo_and_tls() -> None:
     assert not session.extensions.keywords
     assert (session.state, session.written, session.stage) == (State.HELLO, State.HELLO, "")
 
-    assert not at(GREETED, (commands.helo("me"), b"250-mx\r\n250 STARTTLS?\r\n")).broken
+    helo = (commands.helo("me"), b"250-mx\r\n250 STARTTLS\r\n")
+    assert not at(GREETED, helo).extensions.keywords
     assert texts(session)[-1] == "* TLS TLSv1.3 established"
 
 
@@ -547,11 +548,32 @@ def test_what_is_hidden_is_forgotten_with_the_exchange() -> None:
     list(session.receive(b"235 a\r\n", session.queued))
     assert texts(session)[-1] == f"S AUTH 235 {REDACTED}"
 
+    session.hide()
     session.send(commands.rset())
     (answer,) = session.receive(b"250 a\r\n", session.queued)
     assert answer.reply.text == "a"
+    assert texts(session)[-1] == "S RSET 250 a"
 
-    session.hide()
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"999 hunter2\r\n",
+        b"hunter2\r\n",
+        b"535hunter2\r\n",
+        b"535-x\r\n334 hunter2\r\n",
+        b"235 ok\r\n250 hunter2\r\n",
+        b"235 ok\r\n334 hunter2\r\n",
+        b"235 ok\r\nhunter2\r\n",
+    ],
+)
+def test_no_broken_answer_shows_what_is_hidden(octets: bytes) -> None:
+    session = authenticating("hunter2")
     session.send(commands.auth("PLAIN", b"x"))
-    list(session.receive(b"535 a\r\n", session.queued))
-    assert texts(session)[-1] == "S AUTH 535 a"
+
+    with pytest.raises(ProtocolError) as caught:
+        list(session.receive(octets, session.queued))
+    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in str(texts(session))
+    assert caught.value.__context__ is None
+    assert session.broken
