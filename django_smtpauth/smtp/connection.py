@@ -251,17 +251,25 @@ class _Waiter:
     def exchange(self, need: Exchange) -> Arrival:
         """Sends and receives until the need is met, or its time is over."""
         channel = self._channel
-        channel.queue(need.out)
-        channel.flush()
         end = self._clock() + need.timeout
+        if need.out:
+            # What was said before is no answer to what is sent now, nothing is handed to a
+            # connection that has ended, and nothing when nobody would wait for the answer.
+            channel.step()
+            channel.queue(need.out)
+            data = channel.take()
+            if data or channel.fault is not None:
+                return Arrival(data, channel.handed, channel.fault)
+            if need.timeout <= 0:
+                return Arrival(b"", channel.handed, _too_late())
+        channel.flush()
         while True:
             data = channel.take()
             waits = need.want_reply or channel.unsent
             if data or channel.fault is not None or not waits:
                 return Arrival(data, channel.handed, channel.fault)
             if not self._wait(end):
-                fault = TimedOut("the server did not answer in time")
-                return Arrival(b"", channel.handed, fault)
+                return Arrival(b"", channel.handed, _too_late())
             channel.step()
 
     def start_tls(self, need: StartTLS, endpoint: Endpoint) -> Handshake:
@@ -289,6 +297,10 @@ class _Waiter:
             self._selector.modify(self._channel, self._mask)
         self._selector.select(left)
         return True
+
+
+def _too_late() -> TimedOut:
+    return TimedOut("the server did not answer in time")
 
 
 def _ignore(_: Transaction) -> None: ...

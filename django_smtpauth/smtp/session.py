@@ -281,7 +281,8 @@ class Session:
         command, owner, end = self.in_flight[0]
         self.log("S", command.verb.stage, shown, owner)
         early = handed < end
-        if early and not (command.verb is Verb.CONTENT and reply.klass in (4, 5)):
+        verdict = command.verb is Verb.CONTENT and reply.klass in (4, 5)
+        if early and not verdict and reply.code != 421:
             raise ProtocolError(f"The server answered {command.verb.value} before it was sent.")
         self.in_flight.popleft()
         if reply.code == 421:
