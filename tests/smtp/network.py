@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import select
 import socket
-import ssl
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -120,13 +120,18 @@ class WatchedSocket(socket.socket):
 class Dialler:
     """A `dial` for `connect()` that keeps the sockets it made.
 
-    send_buffer: octets of SO_SNDBUF, so that a server which does not read blocks us soon.
+    send_buffer, receive_buffer: octets of SO_SNDBUF and SO_RCVBUF; small ones block soon.
     takes: octets that each transport takes in all.
     """
 
-    def __init__(self, send_buffer: int | None = None, takes: int | None = None) -> None:
+    def __init__(
+        self,
+        send_buffer: int | None = None,
+        receive_buffer: int | None = None,
+        takes: int | None = None,
+    ) -> None:
         self.sockets: list[WatchedSocket] = []
-        self._send_buffer = send_buffer
+        self._buffers = {socket.SO_SNDBUF: send_buffer, socket.SO_RCVBUF: receive_buffer}
         self._takes = takes
 
     def __call__(
@@ -136,8 +141,9 @@ class Dialler:
         sock = WatchedSocket(
             dialled.family, dialled.type, fileno=dialled.detach(), takes=self._takes
         )
-        if self._send_buffer is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer)
+        for option, size in self._buffers.items():
+            if size is not None:
+                sock.setsockopt(socket.SOL_SOCKET, option, size)
         self.sockets.append(sock)
         return sock
 
@@ -147,12 +153,68 @@ class Dialler:
         return bytes(self.sockets[-1].taken) if self.sockets else b""
 
 
-class RawServer:
-    """One connection, served octet by octet by a function of the test, in a thread."""
+Serve = Callable[["Peer"], None]
 
-    def __init__(self, serve: Any, context: ssl.SSLContext | None = None) -> None:
+
+class Peer:
+    """The server's side of one connection, octet by octet."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._heard = bytearray()
+
+    def say(self, octets: bytes) -> None:
+        self.sock.sendall(octets)
+
+    def hear(self, marker: bytes) -> bytes:
+        """Everything up to the marker, which must come."""
+        while marker not in self._heard:
+            octets = self.sock.recv(65_536)
+            assert octets, f"the client left before {marker!r}: {bytes(self._heard)!r}"
+            self._heard += octets
+        end = self._heard.index(marker) + len(marker)
+        heard = bytes(self._heard[:end])
+        del self._heard[:end]
+        return heard
+
+    def hear_the_end(self) -> None:
+        """Read until the client has gone."""
+        with contextlib.suppress(ConnectionError):
+            while self.sock.recv(65_536):
+                pass
+
+    def flood(self, octets: bytes) -> None:
+        """Say the same again and again until the client has gone."""
+        with contextlib.suppress(ConnectionError):
+            while True:
+                self.sock.sendall(octets)
+
+    def open(self, extensions: str = "PIPELINING") -> None:
+        """Greeting and EHLO."""
+        self.say(b"220 raw.test ESMTP\r\n")
+        self.hear(b"EHLO client.test\r\n")
+        lines = ["raw.test", *extensions.split()]
+        last = lines.pop()
+        self.say("".join([*(f"250-{line}\r\n" for line in lines), f"250 {last}\r\n"]).encode())
+
+    def take_envelope(self) -> None:
+        """MAIL, one RCPT and DATA in one group, all accepted."""
+        self.hear(b"DATA\r\n")
+        self.say(b"250 ok\r\n250 ok\r\n354 go\r\n")
+
+
+class RawServer:
+    """Serves one connection by a function of the test, in a thread."""
+
+    def __init__(self, serve: Serve, buffers: int | None = None) -> None:
         self._serve = serve
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.socket()
+        if buffers is not None:
+            for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+                self._listener.setsockopt(socket.SOL_SOCKET, option, buffers)
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen()
+        self._listener.settimeout(BOUND)
         self.port = self._listener.getsockname()[1]
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run)
@@ -169,11 +231,10 @@ class RawServer:
             raise self.error
 
     def _run(self) -> None:
-        self._listener.settimeout(BOUND)
         try:
-            client, _ = self._listener.accept()
-            with client:
-                client.settimeout(BOUND)
-                self._serve(client)
-        except BaseException as error:
+            sock, _ = self._listener.accept()
+            with sock:
+                sock.settimeout(BOUND)
+                self._serve(Peer(sock))
+        except BaseException as error:  # shown when the server is left
             self.error = error
