@@ -177,13 +177,14 @@ class _Run:
         self._open: deque[Job] = deque()
         self._by_transaction: dict[Transaction, Job] = {}
         self._verdicts = 0
+        self._doubts = 0
         self._losses_in_a_row = 0
 
     def send(self) -> None:
         """Sends the messages over as many connections as it takes."""
         while self._more() and self._route not in self._down:
             began = self._open[0].began if self._open else time.monotonic()
-            before = self._verdicts
+            verdicts, doubts = self._verdicts, self._doubts
             try:
                 connection = self._lines.get(self._route, began)
             except (SMTPError, SecretUnreadable, OSError) as error:
@@ -192,7 +193,12 @@ class _Run:
             try:
                 self._deliver(connection, began)
             except SMTPError as error:
-                self._lost(connection, error, progress=self._verdicts > before)
+                self._lost(
+                    connection,
+                    error,
+                    progress=self._verdicts > verdicts,
+                    settled=self._doubts > doubts,
+                )
         if self._route in self._down:
             self._fail_rest(self._down[self._route])
 
@@ -216,8 +222,11 @@ class _Run:
             job.began = began
             if self._fit(job, connection):
                 yield job.transaction
+        # The connection was opened for the first of them.
+        opened_for = None if left else began
         for job in self._jobs.with_route(self._route):
-            job.began = time.monotonic()
+            job.began = time.monotonic() if opened_for is None else opened_for
+            opened_for = None
             self._open.append(job)
             self._by_transaction[job.transaction] = job
             if self._fit(job, connection):
@@ -241,6 +250,7 @@ class _Run:
         error = transaction.error
         in_doubt = error is not None and error.in_doubt
         self._verdicts += not in_doubt
+        self._doubts += in_doubt
         job.attempts.append(
             replace(
                 facts,
@@ -253,8 +263,13 @@ class _Run:
         )
         self._settle(job, error)
 
-    def _lost(self, connection: Connection, error: SMTPError, *, progress: bool) -> None:
-        """The connection is gone: decides what is tried again."""
+    def _lost(
+        self, connection: Connection, error: SMTPError, *, progress: bool, settled: bool
+    ) -> None:
+        """The connection is gone: decides what is tried again.
+
+        settled: the message at which it was lost is in doubt, so the next one has no part in it.
+        """
         self._losses_in_a_row = 0 if progress else self._losses_in_a_row + 1
         if self._losses_in_a_row >= MOST_LOSSES:
             self._down[self._route] = error
@@ -265,7 +280,13 @@ class _Run:
         head.attempts.append(
             replace(facts, seconds=time.monotonic() - head.began, error=error.headline)
         )
-        head.losses = 1 if self._advanced(head) else head.losses + 1
+        advanced = self._advanced(head)
+        if settled or _content_flowed(head.transaction):
+            # The time up to its content is counted anew: it was used well, or by another message.
+            head.began = time.monotonic()
+        if settled:
+            return
+        head.losses = 1 if advanced else head.losses + 1
         if head.losses > 1 or isinstance(error, TimedOut):
             head.transaction.conclude_unsent(error)
             self._settle(head, error)
@@ -320,6 +341,11 @@ class _Lookahead:
         while (job := self.peek()) is not None and job.route == route:
             self._next = None
             yield job
+
+
+def _content_flowed(transaction: Transaction) -> bool:
+    reply = transaction.data_reply
+    return reply is not None and reply.klass == 3
 
 
 def _in_order(transaction: Transaction) -> dict[str, RecipientOutcome]:
