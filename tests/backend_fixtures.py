@@ -108,6 +108,11 @@ def backend_for(server: ScriptedServer, **options: Any) -> EmailBackend:
     return EmailBackend(**options)
 
 
+def people(*addresses: str) -> list[Any]:
+    """ADMINS and MANAGERS as this Django wants them: 6.0 deprecated the pairs."""
+    return list(addresses) if django.VERSION >= (6, 0) else [("Name", a) for a in addresses]
+
+
 def message(name: str = "a", **fields: Any) -> EmailMessage:
     """A message from `name@example.com` to `to@example.org`."""
     values = {"subject": "Subject", "body": "Content\n", "from_email": f"{name}@example.com"}

@@ -21,14 +21,10 @@ from tests.backend_fixtures import (
     needs_mailers,
     only,
     parsed,
+    people,
 )
 
 ADMIN, MANAGER = "root@example.org", "boss@example.org"
-
-
-def people(*addresses):
-    """ADMINS and MANAGERS as this Django wants them: 6.0 deprecated the pairs."""
-    return list(addresses) if django.VERSION >= (6, 0) else [("Name", a) for a in addresses]
 
 
 @pytest.fixture

@@ -1,0 +1,14 @@
+"""The test settings with a database in a file, as a process of its own uses them."""
+
+import os
+
+from tests.settings import *  # noqa: F403
+
+DATABASES = {
+    "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ["TEST_DATABASE"]}
+}
+SMTPAUTH = {
+    "KEYS": ["env:TEST_KEY"],
+    "ACCOUNT_REFRESH": 0,
+    "DEFAULTS": {"ehlo_name": "client.test"},
+}
