@@ -203,5 +203,5 @@ def _may_be_silent(error: Exception) -> bool:
     return isinstance(error, (OSError, SecretUnreadable))
 
 
-def _hidden(password: object) -> object:
-    return Password(password) if isinstance(password, str) else password
+def _hidden(password: Any) -> Password:
+    return password if isinstance(password, Password) else Password(password)
