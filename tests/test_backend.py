@@ -1,5 +1,6 @@
 """The backend as a site meets it: its options in every form, opening, accounts, no secrets."""
 
+import base64
 import smtplib
 
 import pytest
