@@ -117,10 +117,13 @@ class Delivery:
 
     def _finish(self, groups: EnvelopeGroups) -> Conversation[None]:
         """Reads the replies to the group under way, and sends the groups that are left."""
-        yield from self._wire.until(self._wire.settled)
+        yield from self._settle()
         while not groups.complete:
             yield from self._wire.write(groups.next())
-            yield from self._wire.until(self._wire.settled)
+            yield from self._settle()
+
+    def _settle(self) -> Conversation[None]:
+        yield from self._wire.until(self._wire.settled)
         if self._session.state is State.CLOSED:
             raise Disconnected("the server refused RSET", stage="RSET", transient=True)
 

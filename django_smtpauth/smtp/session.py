@@ -215,11 +215,9 @@ class Session:
         """
         self._parser.feed(data)
         try:
-            while (reply := self._next_reply()) is not None:
+            # Whatever a server says behind its last word, nobody listens any more.
+            while self.state is not State.CLOSED and (reply := self._next_reply()) is not None:
                 yield self._match(reply, handed)
-                if self.state is State.CLOSED:
-                    # Whatever else it says, nobody listens any more.
-                    return
                 if self.state is State.SECURING and not self._parser.empty:
                     raise ProtocolError(
                         "The server sent octets behind its answer to STARTTLS, outside TLS.",
@@ -296,6 +294,8 @@ class Session:
         if early:
             # The rest of the content is still on its way and would be read as commands.
             self.broken = True
+        if state is State.CLOSED:
+            self.in_flight.clear()
         if not self.in_flight:
             self.written = state
         if command.verb is Verb.RSET or (command.verb is Verb.CONTENT and reply.klass == 2):
