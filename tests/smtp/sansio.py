@@ -12,7 +12,7 @@ one at a time and the client's leave one at a time, so that nothing depends on p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, TypeVar, Union, cast
 
 from django_smtpauth.smtp.errors import Disconnected, SMTPError, TimedOut
 from django_smtpauth.smtp.needs import (
@@ -85,6 +85,8 @@ class Script:
 
 
 Answers = Callable[[str], "str | None"]
+#: One reply for ever, or replies one by one.
+Entry = Union[str, "list[str | None]", None]
 
 
 class Server:
@@ -139,9 +141,9 @@ class Server:
         return reply.encode() + b"\r\n" if reply else b""
 
 
-def answers(**replies: str | list[str | None] | None) -> Answers:
-    """A polite server, bent: keyword (DOT for the end of the content) -> reply, or replies."""
-    polite: dict[str, str | list[str | None] | None] = {
+def answers(**replies: Entry) -> Answers:
+    """A polite server, bent: verb or line (DOT: the end of the content) -> reply, or replies."""
+    polite: dict[str, Entry] = {
         "GREETING": "220 mx ESMTP",
         "EHLO": "250-mx\r\n250-PIPELINING\r\n250-SIZE 1000000\r\n250 8BITMIME",
         "DATA": "354 go on",
@@ -151,10 +153,18 @@ def answers(**replies: str | list[str | None] | None) -> Answers:
         key: list(value) if isinstance(value, list) else value for key, value in replies.items()
     }
 
+    refused = False
+
     def answer(line: str) -> str | None:
+        nonlocal refused
         verb = "DOT" if line == "." else line.split(" ")[0]
+        if verb == "RCPT" and refused:
+            return "503 5.5.1 MAIL first"
         reply = polite.get(line, polite.get(verb, "250 ok"))
-        return reply.pop(0) if isinstance(reply, list) else reply
+        reply = reply.pop(0) if isinstance(reply, list) else reply
+        if verb == "MAIL":
+            refused = reply is not None and reply.startswith(("4", "5"))
+        return reply
 
     return answer
 
