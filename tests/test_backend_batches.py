@@ -613,3 +613,56 @@ def test_few_failed_results_are_kept(scripted_server, caplog):
     server.close()
     error = failure_of(backend_for(server), small_messages(1_100), ConnectError)
     assert len(error.failed_results) == 1_000
+
+
+# A send within a send
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_generator_may_send_over_the_same_backend(scripted_server, opened):
+    server = scripted_server()
+    backend = backend_for(server)
+    if opened:
+        backend.open()
+
+    def source():
+        for name in "abc":
+            assert backend.send_messages([message(f"inner-{name}")]) == 1
+            yield message(name)
+
+    assert backend.send_messages(source()) == 3
+    backend.close()
+    assert sorted(senders(server)) == ["a", "b", "c", "inner-a", "inner-b", "inner-c"]
+    assert server.violations == []
+    server.settle(len(server.connections))
+
+
+def test_a_message_may_send_another_one_when_it_is_made(scripted_server):
+    server = scripted_server()
+    backend = backend_for(server)
+
+    class Announcing(EmailMessage):
+        def message(self, **keywords):
+            backend.send_messages([message("announcement")])
+            return super().message(**keywords)
+
+    letters = [Announcing(from_email=f"{name}@example.com", to=["x@b.example"]) for name in "ab"]
+    assert backend.send_messages(letters) == 2
+    assert sorted(senders(server)) == ["a", "announcement", "announcement", "b"]
+    assert server.violations == []
+
+
+def test_a_backend_that_is_closed_midway_ends_with_the_batch(scripted_server):
+    server = scripted_server()
+    backend = backend_for(server)
+    backend.open()
+
+    def source():
+        yield message("a")
+        backend.close()
+        yield message("b")
+
+    assert backend.send_messages(source()) == 2
+    assert backend.connection is None
+    server.settle(1)
+    assert senders(server) == ["a", "b"]

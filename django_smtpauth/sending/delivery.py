@@ -28,7 +28,7 @@ from .results import Attempt, Result, attempt_of, queue_id
 from .routing import Route
 from .submission import Submission
 
-#: Connections in a row that may be lost without a verdict on any message.
+#: Connections in a row that may be lost without a verdict on any message or recipient.
 MOST_LOSSES = 3
 #: Failed results that the raised error carries; each message has its own in any case.
 MOST_FAILED_RESULTS = 1_000
@@ -37,7 +37,11 @@ Router = Callable[[EmailMessage], Route]
 
 
 class Lines:
-    """Open connections by route: those of a backend that is open, or of one batch."""
+    """Open connections by route: those of a backend that is open, or of one batch.
+
+    A connection that carries messages is not here. So a message that is sent while another one
+    is made (by the caller's generator, a `message()` method, a logging handler) has its own.
+    """
 
     def __init__(self) -> None:
         self._connections: dict[Route, Connection] = {}
@@ -49,6 +53,19 @@ class Lines:
             self._connections.pop(route, None)
             connection = self._connections[route] = connect(route.endpoint, began=began)
         return connection
+
+    def take(self, route: Route, began: float | None = None) -> Connection:
+        """As `get()`, for one use that ends with `put()`."""
+        connection = self.get(route, began)
+        del self._connections[route]
+        return connection
+
+    def put(self, route: Route, connection: Connection) -> None:
+        """Keeps a connection for later; one that is spent, or one too many, is closed."""
+        if connection.usable and route not in self._connections:
+            self._connections[route] = connection
+        else:
+            connection.close()
 
     def find(self, route: Route) -> Connection | None:
         """The open connection of a route, if there is one."""
@@ -78,6 +95,7 @@ class Job:
     logs: list[Iterable[Event]] = field(default_factory=list)
     began: float = 0.0
     progress: int = 0
+    refused: int = 0
     losses: int = 0
 
 
@@ -186,7 +204,7 @@ class _Run:
             began = self._open[0].began if self._open else time.monotonic()
             verdicts, doubts = self._verdicts, self._doubts
             try:
-                connection = self._lines.get(self._route, began)
+                connection = self._lines.take(self._route, began)
             except (SMTPError, SecretUnreadable, OSError) as error:
                 self._down[self._route] = _with_django_cure(error, self._route)
                 break
@@ -199,6 +217,8 @@ class _Run:
                     progress=self._verdicts > verdicts,
                     settled=self._doubts > doubts,
                 )
+            finally:
+                self._lines.put(self._route, connection)
         if self._route in self._down:
             self._fail_rest(self._down[self._route])
 
@@ -270,10 +290,11 @@ class _Run:
 
         settled: the message at which it was lost is in doubt, so the next one has no part in it.
         """
+        head = next((job for job in self._open if job.transaction.attempt), None)
+        progress = progress or (head is not None and self._more_refused(head))
         self._losses_in_a_row = 0 if progress else self._losses_in_a_row + 1
         if self._losses_in_a_row >= MOST_LOSSES:
             self._down[self._route] = error
-        head = next((job for job in self._open if job.transaction.attempt), None)
         if head is None:
             return
         facts = attempt_of(connection, self._account, self._route.rule.value)
@@ -290,6 +311,16 @@ class _Run:
         if head.losses > 1 or isinstance(error, TimedOut):
             head.transaction.conclude_unsent(error)
             self._settle(head, error)
+
+    def _more_refused(self, job: Job) -> bool:
+        """Whether this connection refused recipients of the message otherwise than by its end.
+
+        Servers end a session after so many refusals; the message goes on without these.
+        """
+        replies = (outcome.reply for outcome in job.transaction.outcomes.values())
+        before = job.refused
+        job.refused = sum(reply is not None and reply.code != 421 for reply in replies)
+        return job.refused > before
 
     def _advanced(self, job: Job) -> bool:
         """Whether this connection brought verdicts on recipients of the message."""
