@@ -161,7 +161,7 @@ class EmailBackend(BaseEmailBackend):
                 route = self.route()
                 if self._lines.find(route) is not None:
                     return False
-                self._lines.get(route)
+                self._lines.put(route, self._lines.take(route))
             except (OSError, SecretUnreadable):
                 self._is_open = False
                 if not self.fail_silently:
@@ -179,8 +179,9 @@ class EmailBackend(BaseEmailBackend):
         """Tries every message; returns how many were handed over to a server.
 
         Raises the first failure after the batch, with the failed results as `failed_results`:
-        OSError (most are smtplib's and ours, see `smtp.errors`) unless `fail_silently`,
-        ValueError for a message that can't be composed, ImproperlyConfigured.
+        OSError (most are smtplib's and ours, see `smtp.errors`) and SecretUnreadable unless
+        `fail_silently`; in any case ValueError for a message that can't be composed,
+        ImproperlyConfigured, and before all what the caller's own iterator raised.
         """
         if not email_messages:
             return 0
@@ -191,16 +192,11 @@ class EmailBackend(BaseEmailBackend):
             finally:
                 if not self._is_open:
                     self._lines.close()
-        error = batch.first_error
-        if error is not None and not (self.fail_silently and _may_be_silent(error)):
+        error = batch.first_mistake if self.fail_silently else batch.first_error
+        if error is not None:
             error.failed_results = batch.failed  # type: ignore[attr-defined]
             raise error
         return batch.sent
-
-
-def _may_be_silent(error: Exception) -> bool:
-    """Whether `fail_silently` hides it: failures of mail, not mistakes in the program."""
-    return isinstance(error, (OSError, SecretUnreadable))
 
 
 def _hidden(password: Any) -> Password:

@@ -54,8 +54,9 @@ def check(route: Route, message: EmailMessage | None = None) -> Check:
     began = time.monotonic()
     lines, done = Lines(), Check(route)
     try:
-        connection = lines.get(route, began)
+        connection = lines.take(route, began)
         done.transcript = connection.transcript()
+        lines.put(route, connection)
         if message is not None:
             done.result = _send(lines, route, message)
             done.error = done.result.error
