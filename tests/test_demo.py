@@ -42,7 +42,7 @@ def test_the_demonstration(environment):
     shown = first.stdout
     assert "C: AUTH PLAIN [redacted]" in shown
     assert re.search(r"Accepted +juergen@example\.org: 250 2\.0\.0 OK: queued as \w+", shown)
-    assert "  | .profile is not the end of this message." in shown
+    assert "\n| .profile is not the end of this message." in shown
     assert shown.count("\n  ok  ") == 8
     assert "WRONG" not in shown
     assert re.search(r"with another authority: the certificate of localhost does not", shown)

@@ -269,6 +269,9 @@ def test_without_the_table_the_settings_are_used(site, scripted_server, monkeypa
     if site.mailers:
         # A host in OPTIONS: the accounts are not even asked for.
         assert "can't be read" not in run()
+        site.use(OURS)
+        assert "run `manage.py migrate`" in words(failing()[0])
+        site.use(OURS, host=server.host, port=server.port)
     else:
         text = words(run())
         assert "can't be read (OperationalError: no such table: smtpauth_smtpaccount)" in text

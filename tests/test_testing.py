@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage, EmailMultiAlternatives, send_mail
 from django.db import OperationalError
 
+from django_smtpauth.backends import EmailBackend
 from django_smtpauth.models import SMTPAccount
 from django_smtpauth.sending.options import MessageOptions
 from django_smtpauth.smtp.errors import (
@@ -340,6 +341,14 @@ def test_the_certificate_is_verified(tmp_path, caplog):
     ):
         message().send()
     assert {record.name for record in caplog.records} == {"django_smtpauth"}
+
+
+@pytest.mark.django_db
+def test_a_server_without_log_in():
+    with MailServer(log_in=False) as server:
+        EmailBackend(host=server.host, port=server.port).send_messages([message()])
+    (received,) = server.messages
+    assert (received.username, received.tls) == ("", "")
 
 
 def test_a_stopped_server_is_gone_and_may_be_stopped_again():

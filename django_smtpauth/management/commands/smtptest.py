@@ -85,6 +85,7 @@ class Command(BaseCommand):
             backend = self._backend(options["account"], options["using"])
             route = backend.route(message)
         except ImproperlyConfigured as error:
+            self._note_unknown_accounts()
             self._explain(error)
             raise CommandError("SETTINGS failed: there is no server to try.") from error
         if not options["sender"]:
@@ -126,15 +127,19 @@ class Command(BaseCommand):
             "how mail would go then."
         )
 
-    # What is told
-
-    def _tell_route(self, route: Route, message: EmailMessage) -> None:
+    def _note_unknown_accounts(self) -> None:
         problem = current_accounts(smtpauth_settings.scope).problem
-        if route.rule is Rule.SETTINGS and problem:
+        if problem:
             self._note(
                 f"The accounts in the database can't be read ({problem}). If the table is "
                 "missing, run `manage.py migrate`."
             )
+
+    # What is told
+
+    def _tell_route(self, route: Route, message: EmailMessage) -> None:
+        if route.rule is Rule.SETTINGS:
+            self._note_unknown_accounts()
         self._row("Server", f"{route.endpoint.name}\n({route.rule.value})")
         if message.to:
             self._row("From", str(message.from_email))

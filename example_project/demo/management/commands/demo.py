@@ -72,9 +72,9 @@ class Command(BaseCommand):
         self.row("Server", f"{attempt.server} ({attempt.peer}); {attempt.rule}")
         self.row("TLS", f"{attempt.tls.version}, {attempt.tls.cipher}")
         self.row("Log-in", attempt.mechanism)
-        self.row("Time", f"{attempt.seconds * 1000:.0f} ms, once the connection was open")
+        self.row("Time", f"{attempt.seconds * 1000:.0f} ms, opening of the connection included")
         self.title("The message as it arrived")
-        self.stdout.write(textwrap.indent(received.content.decode(), "  | ", lambda _: True))
+        self.stdout.write(textwrap.indent(received.content.decode(), "| ", lambda _: True))
 
         self.title("Compared")
         self.check_all(message, received, server)

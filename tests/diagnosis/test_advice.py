@@ -1,0 +1,81 @@
+"""What smtptest advises, by the error and by the server that was tried."""
+
+import pytest
+
+from django_smtpauth.diagnosis.advice import advise
+from django_smtpauth.sending.accounts import Account
+from django_smtpauth.sending.mailer import MailerOptions
+from django_smtpauth.sending.routing import Route, Rule
+from django_smtpauth.smtp.endpoint import Endpoint
+from django_smtpauth.smtp.errors import (
+    AuthenticationRefused,
+    ConnectError,
+    NotSupported,
+    RecipientsRefused,
+    SenderRefused,
+    TimedOut,
+    TLSError,
+)
+from django_smtpauth.smtp.replies import Reply
+from django_smtpauth.smtp.sasl.credentials import Credentials
+from django_smtpauth.smtp.tls import Security
+
+ACCOUNT = Account(uuid=None, slug="club", host="smtp.example.com")
+LOG_IN = Credentials("club", lambda: "secret")
+
+
+def route(host="smtp.example.com", port=587, security="starttls", account=None, log_in=LOG_IN):
+    endpoint = Endpoint(host, port, Security(security), credentials=log_in)
+    return Route(account, MailerOptions(), Rule.SETTINGS, endpoint)
+
+
+@pytest.mark.parametrize(
+    ("error", "tried", "expected"),
+    [
+        (ConnectError(stage="CONNECT", reason="dns"), route(), "spelling of smtp.example.com"),
+        (TimedOut(stage="CONNECT"), route(port=25), "providers block port 25"),
+        (ConnectError(stage="CONNECT"), route(), "587 (STARTTLS) and 465 (implicit TLS)"),
+        (ConnectError(stage="CONNECT"), route("localhost", account=ACCOUNT), "no firewall"),
+        (ConnectError(stage="CONNECT"), route("localhost", 25), "That is where Django sends"),
+        (TimedOut(stage="GREETING"), route(port=465), "use security 'implicit_tls'"),
+        (TLSError(stage="TLS", reason="certificate"), route(), "with the option ca_file"),
+        (
+            TLSError(stage="TLS", reason="certificate"),
+            route(account=ACCOUNT),
+            "in the account's field for it",
+        ),
+        (
+            NotSupported(stage="AUTH", reason="auth-without-tls"),
+            route(account=ACCOUNT),
+            'tick "allow a password without TLS" on the account club',
+        ),
+        (AuthenticationRefused(reply=Reply(535)), route(), "an app password"),
+        (AuthenticationRefused(reply=Reply(454)), route(), "Try again later"),
+        (SenderRefused(reply=Reply(530)), route(log_in=None), "give user name and password"),
+        (SenderRefused(reply=Reply(530)), route(log_in=None, security="none"), "'starttls'"),
+        (SenderRefused(sender="a@b.example", reply=Reply(550)), route(), "let a@b.example send"),
+        (RecipientsRefused(reply=Reply(550)), route(), "Connection and log-in are fine"),
+        (RecipientsRefused(reply=Reply(550)), route(log_in=None), "Without a log-in"),
+    ],
+)
+def test_a_rule_speaks(error, tried, expected):
+    assert expected in advise(error, tried).text
+
+
+@pytest.mark.parametrize(
+    ("error", "tried"),
+    [
+        (TimedOut(stage="GREETING"), route(port=465, security="implicit_tls")),
+        (TimedOut(stage="GREETING"), route(port=587)),
+        (SenderRefused(reply=Reply(450)), route()),
+        (RecipientsRefused(reply=Reply(450)), route()),
+    ],
+)
+def test_where_no_rule_knows_the_failure_the_error_speaks(error, tried):
+    assert advise(error, tried).text == ""
+    error.cure = "Do this."
+    assert advise(error, tried).text == "Do this."
+
+
+def test_other_errors_bring_no_advice():
+    assert advise(ValueError("no address"), route()).text == ""
