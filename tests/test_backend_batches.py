@@ -513,6 +513,39 @@ def test_a_generator_that_fails_midway(scripted_server):
     assert str(error) == "no more addresses"
 
 
+@pytest.mark.parametrize("refused", ["a", "b"])
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_generator_s_own_error_goes_before_all_others(scripted_server, refused, silent):
+    server = scripted_server(replies={f"MAIL:{refused}@example.com": REFUSED})
+
+    def source():
+        yield from batch("abcd")
+        raise FileNotFoundError("addresses.csv")
+
+    backend = backend_for(server, fail_silently=silent)
+    error = failure_of(backend, source(), FileNotFoundError)
+    assert len(error.failed_results) == 2
+    assert len(server.accepted) == 3
+
+
+def test_fail_silently_hides_no_mistake_behind_a_failure(scripted_server):
+    server = scripted_server(replies={"MAIL:a@example.com": REFUSED})
+    messages = [message("a"), message("b", subject="x\ny"), message("c")]
+    backend = backend_for(server, fail_silently=True)
+    error = failure_of(backend, messages, ValueError)
+    assert error is messages[1].smtp_result.error
+    assert senders(server) == ["c"]
+
+
+def test_fail_silently_hides_no_error_of_a_message_that_is_being_made(scripted_server):
+    class Template(EmailMessage):
+        def message(self, **keywords):
+            raise FileNotFoundError("template.html")
+
+    backend = backend_for(scripted_server(), fail_silently=True)
+    failure_of(backend, [Template(to=["to@example.org"])], FileNotFoundError)
+
+
 def test_a_generator_is_not_read_to_its_end_before_the_first_message_leaves(scripted_server):
     server = scripted_server()
     arrived = []

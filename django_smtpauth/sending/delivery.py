@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from smtplib import SMTPException
 
 from django.core.mail import EmailMessage
 
@@ -32,6 +33,8 @@ from .submission import Submission
 MOST_LOSSES = 3
 #: Failed results that the raised error carries; each message has its own in any case.
 MOST_FAILED_RESULTS = 1_000
+#: The place of an error that is the caller's own: it is raised whatever else failed.
+_BEFORE_ALL = -1
 
 Router = Callable[[EmailMessage], Route]
 
@@ -103,17 +106,29 @@ class Batch:
     """The sending of one series of messages.
 
     After `send()`: `sent` counts the messages that at least one recipient's server took,
-    `first_error` is the error of the first message that was not, `failed` their results.
+    `failed` has the results of the others. `first_error` is the error of the first of them;
+    `first_mistake` the same among those that are no failures of mail, but of the program: text
+    that is no address, a setting that is wrong, the caller's own exception.
     """
 
     def __init__(self, lines: Lines, route_of: Router) -> None:
         self.sent = 0
-        self.first_error: Exception | None = None
         self.failed: list[Result] = []
-        self._first_index = -1
+        self._errors = _First()
+        self._mistakes = _First()
         self._lines = lines
         self._route_of = route_of
         self._down: dict[Route, Exception] = {}
+
+    @property
+    def first_error(self) -> Exception | None:
+        """The error that is raised after the batch."""
+        return self._errors.error
+
+    @property
+    def first_mistake(self) -> Exception | None:
+        """The error that is raised even if failures of mail are not."""
+        return self._mistakes.error
 
     def send(self, messages: Iterable[EmailMessage]) -> None:
         """Tries every message; raises nothing that concerns a message."""
@@ -132,7 +147,7 @@ class Batch:
                 return
             except Exception as error:
                 # The caller's generator failed: what it yielded before is still sent.
-                self._note(0, Result(error=error), error)
+                self._note(_BEFORE_ALL, Result(error=error), error, mistake=True)
                 return
             if not message.recipients():
                 continue
@@ -140,7 +155,8 @@ class Batch:
                 route = self._route_of(message)
                 submission = compose(message)
             except Exception as error:
-                self._settle(index, message, Result(error=error))
+                mistake = not isinstance(error, SMTPException)
+                self._settle(index, message, Result(error=error), mistake=mistake)
                 continue
             transaction = Transaction(submission.envelope, submission.content)
             yield Job(index, message, submission, route, transaction)
@@ -159,7 +175,9 @@ class Batch:
             error.transcript = error.transcript or result.transcript
         self._settle(job.index, job.message, result)
 
-    def _settle(self, index: int, message: EmailMessage, result: Result) -> None:
+    def _settle(
+        self, index: int, message: EmailMessage, result: Result, *, mistake: bool = False
+    ) -> None:
         message.smtp_result = result  # type: ignore[attr-defined]
         if result.sent:
             self.sent += 1
@@ -167,13 +185,27 @@ class Batch:
                 _log_refused(result)
         elif result.error is not None:
             _log_failure(result)
-            self._note(index, result, result.error)
+            self._note(index, result, result.error, mistake=mistake)
 
-    def _note(self, index: int, result: Result, error: Exception) -> None:
-        if self.first_error is None or index < self._first_index:
-            self.first_error, self._first_index = error, index
+    def _note(self, index: int, result: Result, error: Exception, *, mistake: bool) -> None:
+        self._errors.note(index, error)
+        if mistake:
+            self._mistakes.note(index, error)
         if len(self.failed) < MOST_FAILED_RESULTS:
             self.failed.append(result)
+
+
+class _First:
+    """Of the errors noted, the one with the lowest number."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self._index = 0
+
+    def note(self, index: int, error: Exception) -> None:
+        """Adds an error; messages do not fail in their order."""
+        if self.error is None or index < self._index:
+            self.error, self._index = error, index
 
 
 class _Run:
