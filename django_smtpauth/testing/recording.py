@@ -14,6 +14,7 @@ from django.core.mail import EmailMessage
 from ..backends import EmailBackend
 from ..sending.delivery import Lines
 from ..sending.mailer import MailerOptions
+from ..sending.results import Result
 from ..sending.routing import NoServer, Route, Rule
 from ..smtp import commands
 from ..smtp.connection import Connection
@@ -71,7 +72,7 @@ class RecordingBackend(EmailBackend):
             mail.outbox.extend(
                 self._copy(message)
                 for message in messages
-                if message.recipients() and message.smtp_result.sent  # type: ignore[attr-defined]
+                if message.recipients() and _was_sent(message)
             )
 
     def _copy(self, message: EmailMessage) -> EmailMessage:
@@ -83,6 +84,11 @@ class RecordingBackend(EmailBackend):
         copied = copy.deepcopy(copied)
         copied.sent_using = self._alias  # type: ignore[attr-defined]
         return copied
+
+
+def _was_sent(message: EmailMessage) -> bool:
+    result: Result | None = getattr(message, "smtp_result", None)
+    return result is not None and result.sent
 
 
 class _RecordingLines(Lines):
