@@ -191,9 +191,8 @@ class Channel:
         """Decrypts what came from the network."""
         assert self._tls is not None  # noqa: S101 - callers checked
         try:
-            self._tls.decrypt(data, self._received)
-        except ssl.SSLZeroReturnError:
-            self._fail(Disconnected("the server closed the connection"))
+            if not self._tls.decrypt(data, self._received):
+                self._fail(Disconnected("the server closed the connection"))
         except ssl.SSLError as error:
             self._fail(Disconnected(f"TLS broke ({error.reason or error.strerror})"))
 
@@ -251,14 +250,16 @@ class _TLS:
         """Octets from the network, for the handshake."""
         self._incoming.write(data)
 
-    def decrypt(self, data: bytes, into: bytearray) -> None:
-        """Octets from the network, as plain text added to `into`. Raises ssl.SSLError."""
+    def decrypt(self, data: bytes, into: bytearray) -> bool:
+        """Octets from the network, as plain text added to `into`; False when the peer ended
+        TLS (close_notify). Raises ssl.SSLError."""
         self._incoming.write(data)
         try:
             while chunk := self._object.read(_READ_SIZE):
                 into += chunk
         except ssl.SSLWantReadError:
-            pass
+            return True
+        return False
 
     def encrypt(self, plain: deque[memoryview]) -> None:
         """Up to four records from the head of the queue, so that memory stays bounded."""
