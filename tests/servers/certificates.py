@@ -7,6 +7,8 @@
     certificates.wrong_host()                      valid, but for elsewhere.example only
     certificates.other_ca()                        the right names from an unknown authority
     certificates.other_ca_file, .other_ca_pem      that authority
+    certificates.self_signed()                     the right names, signed by itself
+    certificates.client_file, .client_key_file     a client's certificate and key (paths)
     certificates.client()                          client context that trusts `ca_file`
 
 Every call gives a new context, so a test may change it (`maximum_version`, for instance).
@@ -15,10 +17,14 @@ Every call gives a new context, so a test may change it (`maximum_version`, for 
 from __future__ import annotations
 
 import datetime
+import ipaddress
 import ssl
 from pathlib import Path
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 NAMES = ("localhost", "127.0.0.1", "::1")
 
@@ -37,6 +43,8 @@ class Certificates:
         self._unknown = self._other_ca.issue_cert(*NAMES)
         self.ca_pem = self._ca.cert_pem.bytes().decode()
         self.other_ca_pem = self._other_ca.cert_pem.bytes().decode()
+        self.client_file, self.client_key_file = self._client_files(directory)
+        self._self_signed = self._self_signed_file(directory / "self-signed.pem", now, day)
         self.ca_file = self._written(directory / "ca.pem", self.ca_pem)
         self.other_ca_file = self._written(directory / "other-ca.pem", self.other_ca_pem)
 
@@ -52,8 +60,47 @@ class Certificates:
     def other_ca(self) -> ssl.SSLContext:
         return self._server_context(self._unknown)
 
+    def self_signed(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self._self_signed)
+        return context
+
     def client(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self.ca_file)
+
+    def _client_files(self, directory: Path) -> tuple[str, str]:
+        issued = self._ca.issue_cert("client@example.org")
+        certificate, key = directory / "client.pem", directory / "client-key.pem"
+        issued.cert_chain_pems[0].write_to_path(certificate)
+        issued.private_key_pem.write_to_path(key)
+        return str(certificate), str(key)
+
+    @staticmethod
+    def _self_signed_file(path: Path, now: datetime.datetime, day: datetime.timedelta) -> Path:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+        addresses = [x509.IPAddress(ipaddress.ip_address(address)) for address in NAMES[1:]]
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - day)
+            .not_valid_after(now + day)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.DNSName(NAMES[0]), *addresses]), critical=False
+            )
+            .sign(key, hashes.SHA256())
+        )
+        pem = certificate.public_bytes(serialization.Encoding.PEM)
+        pem += key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        path.write_bytes(pem)
+        return path
 
     @staticmethod
     def _written(path: Path, pem: str) -> str:
