@@ -173,7 +173,7 @@ def test_the_result_tells_what_the_server_said(scripted_server, certificates):
     assert attempt.server == f"127.0.0.1:{server.port}"
     assert attempt.peer == "127.0.0.1"
     assert attempt.reply.code == 250
-    assert (attempt.account, attempt.rule) == ("", "the backend was built with this host")
+    assert (attempt.account, attempt.rule) == ("", "the mailer was given this host")
     assert (attempt.error, attempt.in_doubt) == ("", False)
     assert list(result.recipients) == ["a@example.org", "b@example.org"]
     assert {outcome.status.value for outcome in result.recipients.values()} == {"accepted"}

@@ -91,3 +91,13 @@ def test_python_snippets_parse_and_import_what_exists(page: Path) -> None:
             if isinstance(node, ast.ImportFrom) and str(node.module).startswith("django_smtpauth"):
                 module = importlib.import_module(str(node.module))
                 assert all(hasattr(module, alias.name) for alias in node.names)
+
+
+def test_the_tests_in_the_page_on_testing_pass() -> None:
+    names: dict[str, object] = {}
+    exec(snippets(ROOT / "docs/testing.md", "python")[0], names)
+    tests = [thing for name, thing in names.items() if name.startswith("test_")]
+    assert len(tests) == 3
+    for test in tests:
+        assert callable(test)
+        test()

@@ -48,8 +48,8 @@ class AccountNotFound(ImproperlyConfigured):
 class Rule(enum.Enum):
     """By which rule a server was chosen; the value is the sentence for people."""
 
-    EXPLICIT_HOST = "the backend was built with this host"
-    EXPLICIT_OPTIONS = "the backend was built with options for the settings' server"
+    EXPLICIT_HOST = "the mailer was given this host"
+    EXPLICIT_OPTIONS = "the mailer was given options for the settings' server"
     ACCOUNT = "this account was asked for"
     FROM = "From is this account's address"
     DEFAULT = "this is the default account"
