@@ -164,7 +164,7 @@ def test_the_server_hangs_up_at_the_only_recipient(
 
 
 @pytest.mark.parametrize("port", SUBMISSION_PORTS)
-@pytest.mark.parametrize("bad", [21, 22, 45])
+@pytest.mark.parametrize("bad", [21, 22, 45, 200])
 def test_more_unknown_recipients_than_the_server_bears(
     postfix: Postfix, new_message: MessageFactory, bad: int, port: str
 ) -> None:
@@ -181,6 +181,23 @@ def test_more_unknown_recipients_than_the_server_bears(
     assert {result.recipients[address].reply.status for address in unknown} == {"550 5.1.1"}
     assert counts(postfix, message) == dict.fromkeys(good, 1)
     assert [counts(postfix, m) for m in after] == [{RCPT: 1}] * 3
+
+
+@pytest.mark.parametrize("port", SUBMISSION_PORTS)
+def test_nothing_but_unknown_recipients(
+    postfix: Postfix, new_message: MessageFactory, port: str
+) -> None:
+    unknown = [f"nobody{n}@example.test" for n in range(100)]
+    refused, after = new_message(unknown), new_message(RCPT)
+
+    with pytest.raises(RecipientsRefused) as caught:
+        postfix.backend(port, postfix.alice).send_messages([refused, after])
+
+    assert not caught.value.transient
+    assert set(caught.value.recipients) == set(unknown)
+    outcomes = refused.smtp_result.recipients.values()
+    assert {(o.status, o.reply.status) for o in outcomes} == {(Status.REFUSED, "550 5.1.1")}
+    assert [counts(postfix, m) for m in (refused, after)] == [{}, {RCPT: 1}]
 
 
 @pytest.mark.parametrize("port", SUBMISSION_PORTS)
