@@ -1,7 +1,9 @@
 """Batches: every message is tried, nothing is sent twice, and the outcome is the truth."""
 
+import copy
 import gc
 import logging
+import pickle
 import time
 import tracemalloc
 import weakref
@@ -97,6 +99,30 @@ def test_a_message_that_cant_be_composed_leaves_the_others_alone(scripted_server
     assert senders(server) == ["a", "c"]
     assert error.failed_results == [messages[1].smtp_result]
     assert messages[1].smtp_result.attempts == []
+
+
+def test_a_message_whose_recipients_can_t_be_told_leaves_the_others_alone(scripted_server):
+    class Broken(EmailMessage):
+        def recipients(self):
+            raise LookupError("no such list")
+
+    server = scripted_server()
+    messages = [message("a"), Broken(), message("c")]
+    error = failure_of(backend_for(server), messages, LookupError)
+    assert senders(server) == ["a", "c"]
+    assert error is messages[1].smtp_result.error
+
+
+def test_a_raised_error_survives_pickle_with_its_results(scripted_server):
+    server = scripted_server(replies={"MAIL:b@example.com": REFUSED})
+    messages = batch("abc")
+    error = failure_of(backend_for(server), messages)
+    twin = pickle.loads(pickle.dumps(error))
+    assert (type(twin), str(twin)) == (type(error), str(error))
+    (result,) = twin.failed_results
+    assert result.error is twin
+    assert result.to_dict() == messages[1].smtp_result.to_dict()
+    assert copy.deepcopy(messages[0]).smtp_result.to_dict() == messages[0].smtp_result.to_dict()
 
 
 def test_a_value_error_is_not_silent(scripted_server):
@@ -407,6 +433,26 @@ def test_time_before_any_content_counts_on(scripted_server, monkeypatch):
 
 
 # The server ends the session
+
+
+LEAVING = {
+    "a 421 by itself": {"CONTENT": [Answer(b"250 2.0.0 Ok\r\n421 4.4.2 Idle\r\n", Then.CLOSE)]},
+    "421 to the next command": {
+        "MAIL": [ORDINARY, Answer(b"421 4.4.2 Idle too long\r\n", Then.CLOSE)]
+    },
+    "the end": {"CONTENT": [Answer(then=Then.CLOSE)]},
+    "a reset": {"CONTENT": [Answer(then=Then.RESET)]},
+}
+
+
+@pytest.mark.parametrize("replies", LEAVING.values(), ids=LEAVING.keys())
+def test_a_server_that_left_an_open_backend_is_called_again(scripted_server, replies):
+    server = scripted_server(replies=replies)
+    with backend_for(server) as backend:
+        assert backend.send_messages(batch("a")) == 1
+        assert backend.send_messages(batch("b")) == 1
+    assert senders(server) == ["a", "b"]
+    assert len(server.connections) == 2
 
 
 def test_421_after_many_refusals_and_the_rest_goes_on(scripted_server):

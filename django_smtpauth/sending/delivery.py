@@ -149,9 +149,9 @@ class Batch:
                 # The caller's generator failed: what it yielded before is still sent.
                 self._note(_BEFORE_ALL, Result(error=error), error, mistake=True)
                 return
-            if not message.recipients():
-                continue
             try:
+                if not message.recipients():
+                    continue
                 route = self._route_of(message)
                 submission = compose(message)
             except Exception as error:
@@ -238,7 +238,7 @@ class _Run:
             try:
                 connection = self._lines.take(self._route, began)
             except (SMTPError, SecretUnreadable, OSError) as error:
-                self._down[self._route] = _with_django_cure(error, self._route)
+                self._down[self._route] = error
                 break
             try:
                 self._deliver(connection, began)
@@ -417,18 +417,26 @@ def _in_order(transaction: Transaction) -> dict[str, RecipientOutcome]:
     return {address: outcomes[address] for address in addresses if address in outcomes}
 
 
-def _with_django_cure(error: Exception, route: Route) -> Exception:
+def _connect(route: Route, began: float | None) -> Connection:
+    try:
+        return connect(route.endpoint, began=began)
+    except NotSupported as error:
+        if error.reason == "auth-without-tls":
+            error.cure = _switch_for_auth_without_tls(route)
+        raise
+
+
+def _switch_for_auth_without_tls(route: Route) -> str:
     """The engine's advice in the words of the place where this site has to follow it."""
-    if isinstance(error, NotSupported) and error.reason == "auth-without-tls":
-        error.cure = (
-            "Use TLS. Only if the network between this site and the server is trusted (a mail "
-            "catcher in a container): "
-        ) + (
-            f'tick "allow a password without TLS" on the account {route.account.slug}.'
-            if route.account
-            else 'SMTPAUTH = {"DEFAULTS": {"allow_auth_without_tls": True}}'
-        )
-    return error
+    switch = (
+        f'tick "allow a password without TLS" on the account {route.account.slug}.'
+        if route.account
+        else 'SMTPAUTH = {"DEFAULTS": {"allow_auth_without_tls": True}}'
+    )
+    return (
+        "Use TLS. Only if the network between this site and the server is trusted (a mail "
+        f"catcher in a container): {switch}"
+    )
 
 
 def _log_failure(result: Result) -> None:
