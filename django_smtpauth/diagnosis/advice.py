@@ -119,20 +119,6 @@ def _certificate(error: SMTPError, route: Route) -> Advice | None:
     )
 
 
-def _auth_without_tls(error: SMTPError, route: Route) -> Advice | None:
-    if error.reason != "auth-without-tls":
-        return None
-    switch = (
-        f'tick "allow a password without TLS" on the account {route.account.slug}.'
-        if route.account
-        else 'SMTPAUTH = {"DEFAULTS": {"allow_auth_without_tls": True}}'
-    )
-    return Advice(
-        "Use TLS. Only if the network between this site and the server is trusted (a mail "
-        f"catcher in a container): {switch}"
-    )
-
-
 def _credentials(error: SMTPError, _: Route) -> Advice | None:
     if not isinstance(error, AuthenticationRefused):
         return None
@@ -188,7 +174,6 @@ RULES: tuple[Callable[[SMTPError, Route], Advice | None], ...] = (
     _unreachable,
     _silent_on_465,
     _certificate,
-    _auth_without_tls,
     _log_in_needed,
     _credentials,
     _sender,

@@ -54,7 +54,7 @@ class Lines:
         connection = self._connections.get(route)
         if connection is None or not connection.usable:
             self._connections.pop(route, None)
-            connection = self._connections[route] = connect(route.endpoint, began=began)
+            connection = self._connections[route] = _connect(route, began)
         return connection
 
     def take(self, route: Route, began: float | None = None) -> Connection:
