@@ -42,28 +42,34 @@ def resolve(host: str, port: int, timeout: float) -> list[AddressInfo]:
 
     Raises ConnectError, or TimedOut after `timeout` seconds.
     """
-    if is_address(host):
-        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    answers: queue.SimpleQueue[list[AddressInfo] | OSError] = queue.SimpleQueue()
-
-    def look_up() -> None:
-        try:
-            answers.put(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
-        except (OSError, UnicodeError) as error:
-            answers.put(error if isinstance(error, OSError) else OSError(str(error)))
-
-    # getaddrinfo() can't be interrupted; a daemon thread can be left behind.
-    threading.Thread(target=look_up, name="smtp-resolve", daemon=True).start()
-    try:
-        answer = answers.get(timeout=timeout)
-    except queue.Empty:
-        raise TimedOut(f"no answer from DNS for {host}", stage="CONNECT") from None
+    answer = _look_up(host, port) if is_address(host) else _look_up_aside(host, port, timeout)
     if isinstance(answer, OSError):
         why = answer.strerror or str(answer)
         raise ConnectError(
             f"the name {host} could not be resolved ({why})", stage="CONNECT", reason="dns"
         )
     return answer
+
+
+def _look_up(host: str, port: int) -> list[AddressInfo] | OSError:
+    try:
+        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except OSError as error:
+        return error
+    except UnicodeError as error:
+        return OSError(str(error))
+
+
+def _look_up_aside(host: str, port: int, timeout: float) -> list[AddressInfo] | OSError:
+    """The same, in a thread: getaddrinfo() can't be interrupted, a thread can be left behind."""
+    answers: queue.SimpleQueue[list[AddressInfo] | OSError] = queue.SimpleQueue()
+    threading.Thread(
+        target=lambda: answers.put(_look_up(host, port)), name="smtp-resolve", daemon=True
+    ).start()
+    try:
+        return answers.get(timeout=timeout)
+    except queue.Empty:
+        raise TimedOut(f"no answer from DNS for {host}", stage="CONNECT") from None
 
 
 def is_address(host: str) -> bool:
