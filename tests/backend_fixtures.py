@@ -5,6 +5,7 @@
                                 settings have it
     smtp_server(**behaviour)    a scripted server that is the site's server as well
     make_account(slug, server)  a saved account at a scripted server
+    dials                       (host, port) of every connection that a batch tries
 
 A module imports the fixtures that it uses, `_fresh_process` among them: it is used by itself.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import email
 import email.policy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from email.message import EmailMessage as ParsedMessage
 from typing import Any
 
@@ -26,9 +27,10 @@ from django.core.mail import EmailMessage
 from django_smtpauth.backends import EmailBackend
 from django_smtpauth.models import SMTPAccount
 from django_smtpauth.secrets.keyring import generate_key
+from django_smtpauth.sending import delivery
 from django_smtpauth.sending.accounts import source
 from django_smtpauth.sending.mailer import EMAIL_SETTINGS
-from django_smtpauth.smtp import connection
+from django_smtpauth.smtp import Endpoint, connection
 from tests.servers.fixtures import ServerFactory
 from tests.servers.records import Message
 from tests.servers.scripted import ScriptedServer
@@ -97,6 +99,19 @@ def make_account(settings: Any) -> AccountFactory:
     return make
 
 
+@pytest.fixture
+def dials(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    made: list[tuple[str, int]] = []
+    connect = delivery.connect
+
+    def counted(endpoint: Endpoint, **details: Any) -> connection.Connection:
+        made.append(endpoint.address)
+        return connect(endpoint, **details)
+
+    monkeypatch.setattr(delivery, "connect", counted)
+    return made
+
+
 def default_backend() -> Any:
     """The backend that `send_mail()` makes without further arguments."""
     return mail.mailers.default if django.VERSION >= (6, 1) else mail.get_connection()
@@ -117,6 +132,26 @@ def message(name: str = "a", **fields: Any) -> EmailMessage:
     """A message from `name@example.com` to `to@example.org`."""
     values = {"subject": "Subject", "body": "Content\n", "from_email": f"{name}@example.com"}
     return EmailMessage(**{**values, "to": ["to@example.org"], **fields})
+
+
+def batch(names: str) -> list[EmailMessage]:
+    """A message from each of these names of one letter."""
+    return [message(name) for name in names]
+
+
+def failure_of(
+    backend: EmailBackend, messages: Iterable[EmailMessage], kind: type[Exception] = Exception
+) -> Any:
+    """The exception with which a batch ends."""
+    with pytest.raises(kind) as caught:
+        backend.send_messages(messages)
+    return caught.value
+
+
+def fates(messages: Iterable[Any]) -> list[str]:
+    """What became of each message: sent, in doubt, or failed."""
+    results = [one.smtp_result for one in messages]
+    return ["sent" if r.sent else "in doubt" if r.in_doubt else "failed" for r in results]
 
 
 def parsed(received: Message) -> ParsedMessage:

@@ -21,14 +21,13 @@ from django.utils.log import AdminEmailHandler
 
 from django_smtpauth.models import SMTPAccount
 from django_smtpauth.secrets.keyring import generate_key
-from django_smtpauth.sending import delivery
 from django_smtpauth.smtp import ConnectError, DeliveryInDoubt
 from tests.backend_fixtures import (  # noqa: F401
-    BACKEND,
     MAILERS_MODE,
     _fresh_process,
     backend_for,
     default_backend,
+    dials,
     mail_settings,
     make_account,
     message,
@@ -96,19 +95,6 @@ def test_a_server_that_is_down_is_logged_for_each_message(scripted_server, caplo
 
 
 # Handlers that mail
-
-
-@pytest.fixture
-def dials(monkeypatch):
-    """Every connection that is tried from here on."""
-    made, connect = [], delivery.connect
-
-    def counted(endpoint, **details):
-        made.append(endpoint.address)
-        return connect(endpoint, **details)
-
-    monkeypatch.setattr(delivery, "connect", counted)
-    return made
 
 
 @pytest.fixture

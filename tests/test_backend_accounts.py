@@ -1,0 +1,201 @@
+"""Which account carries a message, and what happens when it can't."""
+
+import pytest
+
+from django_smtpauth.backends import EmailBackend
+from django_smtpauth.models import SMTPAccount
+from django_smtpauth.secrets.errors import SecretUnreadable
+from django_smtpauth.secrets.keyring import generate_key
+from django_smtpauth.sending.options import MessageOptions
+from django_smtpauth.sending.routing import AccountNotFound
+from tests.backend_fixtures import (  # noqa: F401
+    PASSWORD,
+    USER,
+    _fresh_process,
+    backend_for,
+    default_backend,
+    mail_settings,
+    make_account,
+    message,
+    needs_legacy,
+    smtp_server,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def send(name="a", **fields):
+    return message(name, **fields).send()
+
+
+def send_over(backend, name):
+    return backend.send_messages([message(name)])
+
+
+@pytest.fixture
+def accounts(scripted_server, make_account, mail_settings):  # noqa: F811
+    """Servers by slug, each with its account: `default`, `billing` and `sales` (by From)."""
+    servers = {slug: scripted_server(users={USER: PASSWORD}) for slug in SLUGS}
+    for slug, server in servers.items():
+        make_account(
+            slug,
+            server,
+            username=USER,
+            password=PASSWORD,
+            from_email=f"{slug}@example.com",
+            is_default=slug == "default",
+            select_by_from=slug == "sales",
+        )
+    mail_settings()
+    return servers
+
+
+SLUGS = ("default", "billing", "sales")
+
+
+def used(servers):
+    return [slug for slug, server in servers.items() if server.accepted]
+
+
+def test_the_default_account_is_used(accounts):
+    one = message()
+    assert one.send() == 1
+    assert used(accounts) == ["default"]
+    assert accounts["default"].connections[0].authenticated
+    (attempt,) = one.smtp_result.attempts
+    assert (attempt.account, attempt.rule) == ("default", "this is the default account")
+
+
+def test_an_account_by_its_name(accounts, mail_settings):  # noqa: F811
+    assert EmailBackend(account="billing", ehlo_name="c.test").send_messages([message()]) == 1
+    assert used(accounts) == ["billing"]
+    mail_settings(account="sales")
+    assert send() == 1
+    assert used(accounts) == ["billing", "sales"]
+
+
+def test_an_account_by_from(accounts):
+    assert send(from_email="Sales Team <SALES@example.com>") == 1
+    assert used(accounts) == ["sales"]
+
+
+def test_a_from_that_selects_nothing(accounts):
+    """Only an account that says so is chosen by From: a visitor may have typed it."""
+    assert send(from_email="billing@example.com") == 1
+    assert used(accounts) == ["default"]
+
+
+def test_a_message_names_its_account(accounts):
+    one = message(from_email="sales@example.com")
+    one.smtp_options = MessageOptions(account="billing")
+    assert one.send() == 1
+    assert used(accounts) == ["billing"]
+
+
+def test_a_host_asks_no_database(accounts, scripted_server, django_assert_num_queries):
+    server = scripted_server()
+    with django_assert_num_queries(0):
+        assert backend_for(server).send_messages([message(from_email="sales@example.com")]) == 1
+    assert used(accounts) == []
+    assert len(server.accepted) == 1
+
+
+def test_a_host_needs_no_database(scripted_server, monkeypatch):
+    from django_smtpauth.sending import routing
+
+    def refuse(scope):
+        raise AssertionError("the accounts were asked for")
+
+    monkeypatch.setattr(routing, "current_accounts", refuse)
+    assert backend_for(scripted_server()).send_messages([message()]) == 1
+
+
+def test_an_unknown_account_is_named(accounts):
+    one = message()
+    with pytest.raises(AccountNotFound, match=r"'nobody'.*billing, default, sales"):
+        EmailBackend(account="nobody", fail_silently=True).send_messages([one])
+    assert isinstance(one.smtp_result.error, AccountNotFound)
+
+
+def test_a_disabled_account_is_not_used(accounts):
+    account = SMTPAccount.objects.get(slug="billing")
+    account.enabled = False
+    account.save()
+    with pytest.raises(AccountNotFound, match="'billing'"):
+        EmailBackend(account="billing").send_messages([message()])
+    assert used(accounts) == []
+
+
+def test_a_change_of_an_account_counts_at_once(accounts):
+    assert send() == 1
+    account = SMTPAccount.objects.get(slug="default")
+    account.is_default = False
+    account.save()
+    account = SMTPAccount.objects.get(slug="billing")
+    account.is_default = True
+    account.save()
+    assert send() == 1
+    assert used(accounts) == ["default", "billing"]
+
+
+def change_destination(accounts):
+    """Points the default account to another server behind the form's back."""
+    from django_smtpauth.sending.accounts import source
+
+    other = accounts["billing"]
+    SMTPAccount.objects.filter(slug="default").update(port=other.port)
+    source.invalidate()
+
+
+def test_a_secret_for_another_server_stays_shut(accounts):
+    change_destination(accounts)
+    messages = [message("a"), message("b")]
+    with pytest.raises(SecretUnreadable) as caught:
+        default_backend().send_messages(messages)
+    assert f"127.0.0.1:{accounts['default'].port}" in str(caught.value)
+    assert used(accounts) == []
+    assert b"AUTH" not in b"".join(bytes(c.received) for c in accounts["billing"].connections)
+    assert all(one.smtp_result.error is caught.value for one in messages)
+
+
+def test_fail_silently_hides_an_unreadable_secret(accounts):
+    change_destination(accounts)
+    backend = EmailBackend(fail_silently=True, ehlo_name="c.test")
+    assert backend.send_messages([message()]) == 0
+    assert backend.open() is None
+
+
+def test_a_lost_key_is_a_named_error(accounts, settings):
+    settings.SMTPAUTH = {**settings.SMTPAUTH, "KEYS": [generate_key()]}
+    with pytest.raises(SecretUnreadable, match="key"):
+        send()
+    assert used(accounts) == []
+
+
+@needs_legacy
+def test_without_accounts_the_settings_are_used(smtp_server):  # noqa: F811
+    server = smtp_server()
+    one = message()
+    assert one.send() == 1
+    assert len(server.accepted) == 1
+    assert one.smtp_result.attempts[0].rule.startswith("no account applies")
+
+
+def test_open_connects_to_the_default_account(accounts):
+    with default_backend() as backend:
+        assert backend.connection.endpoint.address[1] == accounts["default"].port
+        assert send_over(backend, "a") == 1
+    assert len(accounts["default"].connections) == 1
+
+
+def test_an_open_backend_keeps_the_connections_of_its_routes(accounts):
+    with default_backend() as backend:
+        for _ in range(2):
+            assert backend.send_messages([message(), message(from_email="sales@example.com")]) == 2
+    assert [len(accounts[slug].connections) for slug in SLUGS] == [1, 0, 1]
+
+
+def test_the_route_tells_the_server_and_the_rule(accounts):
+    route = default_backend().route(message(from_email="sales@example.com"))
+    assert route.account.slug == "sales"
+    assert route.reason.startswith("account sales, 127.0.0.1")
