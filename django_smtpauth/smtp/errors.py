@@ -119,8 +119,8 @@ class SMTPError(smtplib.SMTPException):
         if self.reply is not None:
             lines += [self.message] if self.message else []
             lines += [self.reply.text] if self.reply.text.strip() else []
-        lines += [self.cure] if self.cure else []
-        return without_addresses("\n".join(lines))
+        # The cure is our own sentence; it names an address where nothing else would help.
+        return "\n".join(filter(None, [without_addresses("\n".join(lines)), self.cure]))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {without_addresses(self.headline)}>"

@@ -1,9 +1,13 @@
 """A batch over several servers, without a backend around it."""
 
+from dataclasses import replace
+from uuid import uuid4
+
 import pytest
 from django.core.mail import EmailMessage
 
 from django_smtpauth.sending import delivery
+from django_smtpauth.sending.accounts import Account
 from django_smtpauth.sending.delivery import MOST_LOSSES, Batch, Lines
 from django_smtpauth.sending.mailer import MailerOptions, build_endpoint
 from django_smtpauth.sending.routing import Route, Rule
@@ -289,6 +293,14 @@ def test_the_cure_is_told_in_the_words_of_a_site(scripted_server, lines, far_awa
     assert error.reason == "auth-without-tls"
     assert 'SMTPAUTH = {"DEFAULTS": {"allow_auth_without_tls": True}}' in str(error)
     assert b"AUTH PLAIN" not in server.connections[0].received
+
+
+def test_the_cure_for_an_account_is_a_box_of_its_form(scripted_server, lines, far_away):
+    server = scripted_server(users={"club": "secret"}, mechanisms=["PLAIN"])
+    route = route_to(server, credentials=Credentials("club", lambda: "secret"))
+    account = Account(uuid=uuid4(), slug="club", host="127.0.0.1")
+    error = delivered(lines, replace(route, account=account), [message()]).first_error
+    assert 'tick "allow a password without TLS" on the account club' in str(error)
 
 
 def test_the_cure_works(scripted_server, lines, far_away):

@@ -199,11 +199,18 @@ def test_masking_takes_a_time_that_a_server_can_not_stretch(piece: str) -> None:
 @pytest.mark.parametrize("cls", CLASSES)
 def test_no_address_in_what_people_read(cls: type[SMTPError]) -> None:
     error = full(cls)
-    error.cure = "Ask postmaster@example.com."
     shown = [str(error), repr(error), error.headline, json.dumps(error.to_dict())]
 
     assert not any("@example" in text for text in shown)
     assert "@example" not in str(cls("Bad: me@example.com"))
+
+
+def test_a_cure_may_name_the_address_that_it_is_about() -> None:
+    error = NotSupported("<me@example.com> needs SMTPUTF8", cure="Write me@example.com in ASCII.")
+    assert str(error).splitlines() == [
+        "failed: <…> needs SMTPUTF8",
+        "Write me@example.com in ASCII.",
+    ]
 
 
 @pytest.mark.parametrize(
