@@ -132,14 +132,14 @@ def test_doubt_is_no_class_that_retry_rules_name():
 def test_silence_after_the_content_is_in_doubt(scripted_server):
     server = scripted_server(replies={"CONTENT:a@example.com": SILENCE})
     messages = batch("ab")
-    failure_of(backend_for(server, timeout=0.2), messages, DeliveryInDoubt)
+    failure_of(backend_for(server, timeout=0.6), messages, DeliveryInDoubt)
     assert fates(messages) == ["in doubt", "sent"]
 
 
 def test_silence_before_the_content_is_not_waited_for_twice(scripted_server):
     server = scripted_server(replies={"MAIL:a@example.com": SILENCE})
     messages = batch("ab")
-    failure_of(backend_for(server, timeout=0.2), messages, TimedOut)
+    failure_of(backend_for(server, timeout=0.6), messages, TimedOut)
     assert fates(messages) == ["failed", "sent"]
     assert len(server.connections) == 2
 
