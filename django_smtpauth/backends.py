@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
@@ -14,7 +15,7 @@ from .secrets.errors import SecretUnreadable
 from .sending.delivery import Batch, Lines
 from .sending.mailer import backend_options, effective_options, port_of
 from .sending.option_values import Password
-from .sending.routing import Hint, Route, find_route
+from .sending.routing import Hint, Route, find_route, says_no_server
 from .smtp.connection import Connection
 from .smtp.tls import Security
 
@@ -153,7 +154,8 @@ class EmailBackend(BaseEmailBackend):
         """Connects to the server that is used when a message does not call for another.
 
         Returns True for a new connection, False if it was there, None after a failure that
-        `fail_silently` hid. Further connections stay open, too, until `close()`.
+        `fail_silently` hid. Further connections stay open, too, until `close()`. Without such a
+        server, messages may still name their accounts: False, and each connects when needed.
         """
         with self._lock:
             self._is_open = True
@@ -162,6 +164,11 @@ class EmailBackend(BaseEmailBackend):
                 if self._lines.find(route) is not None:
                     return False
                 self._lines.put(route, self._lines.take(route))
+            except ImproperlyConfigured as error:
+                if says_no_server(error):
+                    return False
+                self._is_open = False
+                raise
             except (OSError, SecretUnreadable):
                 self._is_open = False
                 if not self.fail_silently:

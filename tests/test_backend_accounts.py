@@ -188,6 +188,17 @@ def test_open_connects_to_the_default_account(accounts):
     assert len(accounts["default"].connections) == 1
 
 
+def test_open_without_a_server_of_its_own_leaves_the_choice_to_the_messages(
+    accounts, mail_settings
+):  # noqa: F811
+    mail_settings(host="")
+    SMTPAccount.objects.get(slug="default").delete()
+    backend = default_backend()
+    assert backend.open() is False
+    assert backend.send_messages([message(from_email="sales@example.com")]) == 1
+    backend.close()
+
+
 def test_an_open_backend_keeps_the_connections_of_its_routes(accounts):
     with default_backend() as backend:
         for _ in range(2):

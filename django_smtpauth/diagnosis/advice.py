@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..conf import mailers_configured
-from ..sending.routing import NoServer, Route
+from ..sending.routing import Route, says_no_server
 from ..smtp.errors import (
     AuthenticationRefused,
     ConnectError,
@@ -57,8 +57,7 @@ def advise(error: Exception, route: Route | None = None) -> Advice:
 
     route: the server that was tried; None when there was none to try.
     """
-    if isinstance(error, NoServer) or isinstance(error.__context__, NoServer):
-        # Under MAILERS the error is Django's InvalidMailer.
+    if says_no_server(error):
         return Advice("In settings.py, for example:", settings_example())
     if isinstance(error, SMTPError) and route is not None:
         for rule in RULES:

@@ -325,7 +325,9 @@ def surroundings_of(database: str) -> Surroundings:
     connection: Any = connections[database]
     blocks = tuple(connection.atomic_blocks)
     in_test_case = any(block._from_testcase for block in blocks)
-    in_memory = connection.vendor == "sqlite" and connection.is_in_memory_db()
+    # A thread that has not opened it yet would never close it.
+    is_open = connection.connection is not None
+    in_memory = is_open and connection.vendor == "sqlite" and connection.is_in_memory_db()
     if not (in_test_case or in_memory):
         return ANYWHERE
     # A coroutine's thread must not query: the look leaves it, though it may see less there.

@@ -198,6 +198,11 @@ def _plain_route(hint: Hint, plain: MailerOptions, rule: Rule, problem: str) -> 
     return Route(None, options, rule, endpoint(options))
 
 
+def says_no_server(error: Exception) -> bool:
+    """Whether this is NoServer, also in the form of InvalidMailer that MAILERS calls for."""
+    return isinstance(error, NoServer) or isinstance(error.__context__, NoServer)
+
+
 def _no_server(hint: Hint, problem: str) -> str:
     where = "OPTIONS" if hint.alias else 'EMAIL_HOST or SMTPAUTH["DEFAULTS"]'
     if hint.options.server_options:
