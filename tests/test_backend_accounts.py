@@ -188,9 +188,7 @@ def test_open_connects_to_the_default_account(accounts):
     assert len(accounts["default"].connections) == 1
 
 
-def test_open_without_a_server_of_its_own_leaves_the_choice_to_the_messages(
-    accounts, mail_settings
-):  # noqa: F811
+def test_open_without_a_server_leaves_the_choice_to_messages(accounts, mail_settings):  # noqa: F811
     mail_settings(host="")
     SMTPAccount.objects.get(slug="default").delete()
     backend = default_backend()
