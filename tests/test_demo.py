@@ -97,6 +97,11 @@ def test_the_page_shows_the_outcome(environment):
     assert "Dialogue" not in invalid
 
 
+def _heed_ctrl_c():
+    # Whoever runs the tests in the background runs them, and their children, without Ctrl-C.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 def test_serving_tells_where_to_click_and_ends_with_ctrl_c(environment):
     with subprocess.Popen(
@@ -105,6 +110,7 @@ def test_serving_tells_where_to_click_and_ends_with_ctrl_c(environment):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=_heed_ctrl_c,
     ) as process:
         shown = ""
         assert process.stdout is not None
