@@ -6,6 +6,7 @@ import enum
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from .addresses import Mailbox
 from .commands import Command, Verb
@@ -119,6 +120,8 @@ class Transaction:
     data_reply: Reply | None = None
     #: Octets written when the content was complete; None: it is not.
     content_end: int | None = None
+    # The first command of each kind that was refused, as the transcript shows it.
+    _refused: dict[Verb, str] = field(default_factory=dict)
     # Recipients at whom the server ended the session once already.
     _ended_by: set[str] = field(default_factory=set)
 
@@ -131,6 +134,8 @@ class Transaction:
 
     def take(self, command: Command, reply: Reply) -> None:
         """A command of this transaction was answered."""
+        if reply.klass in (4, 5):
+            self._refused.setdefault(command.verb, command.shown)
         match command.verb:
             case Verb.MAIL:
                 self.sender_reply = reply
@@ -190,15 +195,15 @@ class Transaction:
         self.done = True
         sender, data, final = self.sender_reply, self.data_reply, self.final
         if sender is not None and sender.klass != 2:
-            self._refuse(
-                SenderRefused(sender=self.envelope.sender, stage="MAIL", reply=sender), sender
+            self.conclude_unsent(
+                SenderRefused(sender=self.envelope.sender, **self._at(Verb.MAIL, sender))
             )
         elif not self.accepted:
             self._refuse_recipients()
         elif final is None and data is not None and data.klass != 3:
-            self._refuse(ContentRefused(stage="DATA", reply=data), data)
+            self.conclude_unsent(ContentRefused(**self._at(Verb.DATA, data)))
         elif final is not None and final.klass != 2:
-            self._refuse(ContentRefused(stage="CONTENT", reply=final), final)
+            self.conclude_unsent(ContentRefused(**self._at(Verb.CONTENT, final)))
         else:
             self.settle_open(Status.ACCEPTED, final)
 
@@ -212,7 +217,7 @@ class Transaction:
         )
 
     def conclude_unsent(self, error: SMTPError) -> None:
-        """No further attempt: the open recipients were never handed over."""
+        """No further attempt: what the error tells is the fate of the open recipients."""
         self.done = True
         reply = error.reply
         self.settle_open(Status.NOT_SENT if reply is None else _refusal(reply), reply)
@@ -229,16 +234,15 @@ class Transaction:
         """Whether the server took responsibility for at least one recipient."""
         return any(outcome.status is Status.ACCEPTED for outcome in self.outcomes.values())
 
-    def _refuse(self, error: SMTPError, reply: Reply) -> None:
-        self.settle_open(_refusal(reply), reply)
-        self.error = error
+    def _at(self, verb: Verb, reply: Reply | None) -> dict[str, Any]:
+        """What an error says of the command that was refused."""
+        return {"stage": verb.stage, "command": self._refused.get(verb, ""), "reply": reply}
 
     def _refuse_recipients(self) -> None:
         replies = {a: o.reply for a, o in self.outcomes.items() if o.reply is not None}
         self.error = RecipientsRefused(
             "every recipient was refused" if len(replies) > 1 else "",
-            stage="RCPT",
-            reply=next(iter(replies.values()), None),
+            **self._at(Verb.RCPT, next(iter(replies.values()), None)),
             transient=any(reply.klass == 4 for reply in replies.values()),
             recipients={a: (r.code, "\n".join(r.lines).encode()) for a, r in replies.items()},
         )

@@ -278,3 +278,27 @@ def test_outcomes_as_data() -> None:
 
 def test_no_content_in_the_repr() -> None:
     assert "text" not in repr(answered(OK).content)
+
+
+@pytest.mark.parametrize(
+    ("replies", "command"),
+    [
+        ({"mail": NO}, "MAIL FROM:<me@x>"),
+        ({"data": NO}, "DATA"),
+        ({"data": GO, "content": NO}, "[content, 4 octets]"),
+    ],
+)
+def test_the_error_names_the_command_that_was_refused(
+    replies: dict[str, Reply], command: str
+) -> None:
+    transaction = answered(OK, **replies)
+    transaction.conclude()
+    assert transaction.error is not None
+    assert transaction.error.command == command
+
+
+def test_the_error_names_the_first_recipient_that_was_refused() -> None:
+    transaction = answered(NO, LATER)
+    transaction.conclude()
+    assert transaction.error is not None
+    assert transaction.error.command == "RCPT TO:<a@x>"
