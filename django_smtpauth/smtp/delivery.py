@@ -144,7 +144,7 @@ class Delivery:
         if wanted:
             tail = yield from self._all_but_the_tail(current)
         groups = None
-        tail = session.content(tail)
+        tail = session.content(tail, complete=True)
         if wanted:
             current.content_end = session.queued
         if following is not None and self._pipelining and self._traits.streams:
@@ -165,7 +165,7 @@ class Delivery:
         for piece in current.content.encoded():
             if len(kept) + len(piece) > BLOCK:
                 patience.expect(patience.timeouts.content)
-                yield from wire.write(self._session.content(kept))
+                yield from wire.write(self._session.content(kept, complete=False))
                 self._stop_if_refused_early()
                 kept = b""
             kept += piece

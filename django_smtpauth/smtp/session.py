@@ -149,11 +149,12 @@ class Owner(Protocol):
 
 
 class Pending(NamedTuple):
-    """A command in flight; `end` is how many octets had been written with its last one."""
+    """A command in flight; `end` is how many octets had been written with its last one, None for
+    content that is not complete yet."""
 
     command: Command
     owner: Owner | None
-    end: int
+    end: int | None
 
 
 class Answer(NamedTuple):
@@ -194,18 +195,19 @@ class Session:
             raise RuntimeError(f"{command.verb.value} may not be sent in {self.written.name}.")
         self.written = presumed
         self.queued += len(command.line)
-        self.in_flight.append(Pending(command, owner, self.queued))
+        end = None if command.verb is Verb.CONTENT else self.queued
+        self.in_flight.append(Pending(command, owner, end))
         if command.verb is Verb.MAIL:
             self.fresh = False
         if command.shown:
             self.log("C", command.verb.stage, command.shown, owner)
         return command.line
 
-    def content(self, octets: bytes) -> bytes:
-        """Octets of the content that is in flight; they postpone when its reply may come."""
+    def content(self, octets: bytes, *, complete: bool) -> bytes:
+        """Octets of the content that is in flight; its reply may come when it is complete."""
         self.queued += len(octets)
-        head = self.in_flight.pop()
-        self.in_flight.append(head._replace(end=self.queued))
+        if complete:
+            self.in_flight.append(self.in_flight.pop()._replace(end=self.queued))
         return octets
 
     def receive(self, data: bytes, handed: int) -> Iterator[Answer]:
@@ -278,7 +280,7 @@ class Session:
             raise ProtocolError(f"The server spoke without being asked: {reply.status}.")
         command, owner, end = self.in_flight[0]
         self.log("S", command.verb.stage, shown, owner)
-        early = handed < end
+        early = end is None or handed < end
         verdict = command.verb is Verb.CONTENT and reply.klass in (4, 5)
         if early and not verdict and reply.code != 421:
             raise ProtocolError(f"The server answered {command.verb.value} before it was sent.")

@@ -93,7 +93,7 @@ class Server:
     """Answers command by command, knows content from commands, and remembers both.
 
     `answer(line)` gives the reply's lines without the last line end ("." stands for the end of
-    the content), "" for silence, None to close the connection. "GREETING" is asked first.
+    the content), "" for silence from then on, None to close the connection. "GREETING" is asked first.
     """
 
     def __init__(self, answer: Answers) -> None:
@@ -101,6 +101,7 @@ class Server:
         self._buffer = b""
         self._in_content = False
         self._greeted = False
+        self._mute = False
         self.gone = False
         self.lines: list[str] = []
         self.messages: list[bytes] = []
@@ -109,7 +110,7 @@ class Server:
         self._buffer += octets
         said = b"" if self._greeted else self._reply("GREETING")
         self._greeted = True
-        while not self.gone and (line := self._take()) is not None:
+        while not (self.gone or self._mute) and (line := self._take()) is not None:
             said += self._reply(line)
         return said
 
@@ -137,6 +138,7 @@ class Server:
             self.gone = True
             return b""
         self.gone = reply.startswith("421")
+        self._mute = not reply
         self._in_content = line == "DATA" and reply.startswith("354")
         return reply.encode() + b"\r\n" if reply else b""
 

@@ -247,7 +247,8 @@ def test_the_error_names_the_address_that_needs_smtputf8() -> None:
 
     assert transaction.error is not None
     assert transaction.error.cure == "This server can't deliver to or from: ü@x, é@x."
-    assert "@" not in str(transaction.error)
+    assert transaction.error.cure in str(transaction.error)
+    assert "@" not in transaction.error.headline
 
 
 def test_a_header_that_needs_smtputf8() -> None:
@@ -564,9 +565,8 @@ def test_a_source_that_fails_sends_no_final_dot() -> None:
     assert not transaction.done
 
 
-@both_ways
-def test_how_long_each_thing_may_take(trickle: bool) -> None:
-    run = Run(bent(DOT=""), [message("a", text=b"x\r\n" * 50_000)], trickle=trickle)
+def test_how_long_each_thing_may_take() -> None:
+    run = Run(bent(DOT=""), [message("a", text=b"x\r\n" * 50_000)])
     waits = run.driver.waits
     envelope, content = waits.index(60), waits.index(120)
 

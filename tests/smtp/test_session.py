@@ -286,7 +286,7 @@ def texts(session: Session) -> list[str]:
 def test_a_whole_session_in_the_log() -> None:
     session = at(GREETED, HELLO, MAIL, RCPT, DATA)
     session.send(commands.content(3))
-    assert session.content(b"x\r\n.\r\n") == b"x\r\n.\r\n"
+    assert session.content(b"x\r\n.\r\n", complete=True) == b"x\r\n.\r\n"
     list(session.receive(b"250 queued\r\n", session.queued))
 
     assert texts(session) == [
@@ -394,7 +394,7 @@ def test_a_reply_before_its_command_was_handed_over() -> None:
 def test_a_refusal_may_come_before_the_content_is_complete(code: bytes) -> None:
     session = at(GREETED, HELLO, MAIL, RCPT, DATA)
     session.send(commands.content(6))
-    session.content(b"xxxxxx\r\n.\r\n")
+    session.content(b"xxxxxx\r\n.\r\n", complete=True)
 
     (answer,) = session.receive(code + b" too much\r\n", session.queued - 1)
     assert answer.command.verb is Verb.CONTENT
@@ -403,11 +403,25 @@ def test_a_refusal_may_come_before_the_content_is_complete(code: bytes) -> None:
     assert not session.reusable
 
 
+@pytest.mark.parametrize("code", [b"250", b"552"])
+def test_content_is_not_complete_because_all_of_it_so_far_was_handed_over(code: bytes) -> None:
+    session = at(GREETED, HELLO, MAIL, RCPT, DATA)
+    session.send(commands.content(6))
+    session.content(b"xxx", complete=False)
+
+    if code == b"250":
+        with pytest.raises(ProtocolError, match="before it was sent"):
+            list(session.receive(b"250 ok\r\n", session.queued))
+    else:
+        assert len(list(session.receive(b"552 no\r\n", session.queued))) == 1
+    assert session.broken
+
+
 @pytest.mark.parametrize("code", [b"250", b"354"])
 def test_an_acceptance_may_not_come_before_the_content_is_complete(code: bytes) -> None:
     session = at(GREETED, HELLO, MAIL, RCPT, DATA)
     session.send(commands.content(6))
-    session.content(b"xxxxxx\r\n.\r\n")
+    session.content(b"xxxxxx\r\n.\r\n", complete=True)
 
     with pytest.raises(ProtocolError, match="before it was sent"):
         list(session.receive(code + b" ok\r\n", session.queued - 1))
@@ -479,7 +493,7 @@ def test_accepted_content_and_reset_leave_nothing_behind() -> None:
     for code, fresh in ((b"250", True), (b"550", False)):
         session = at(GREETED, HELLO, MAIL, RCPT, DATA)
         session.send(commands.content(0))
-        session.content(b".\r\n")
+        session.content(b".\r\n", complete=True)
         list(session.receive(code + b" x\r\n", session.queued))
         assert session.fresh is fresh
 
@@ -490,7 +504,7 @@ def test_accepted_content_and_reset_leave_nothing_behind() -> None:
 def test_a_mail_that_is_under_way_already_counts() -> None:
     session = at(GREETED, HELLO, MAIL, RCPT, DATA)
     session.send(commands.content(0))
-    session.content(b".\r\n")
+    session.content(b".\r\n", complete=True)
     session.send(MAIL[0])
     list(session.receive(b"250 ok\r\n", session.queued))
 
