@@ -92,8 +92,8 @@ Entry = Union[str, "list[str | None]", None]
 class Server:
     """Answers command by command, knows content from commands, and remembers both.
 
-    `answer(line)` gives the reply's lines without the last line end ("." stands for the end of
-    the content), "" for silence from then on, None to close the connection. "GREETING" is asked first.
+    `answer(line)` gives the reply's lines without the last line end, "" for silence from then on,
+    None to close the connection. "GREETING" is asked first, "." stands for the end of content.
     """
 
     def __init__(self, answer: Answers) -> None:
