@@ -96,12 +96,6 @@ def with_only_crlf(data: bytes) -> bytes:
     return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
 
 
-def with_crlf(data: bytes) -> bytes:
-    """The data with every line end, lone CR and LF included, as CRLF."""
-    # Three passes of replace() need less memory, and time, than one of a regular expression.
-    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
-
-
 def has_long_lines(data: bytes) -> bool:
     """Whether a line has more than 998 octets before its line end."""
     position, end = 0, len(data)
