@@ -11,9 +11,11 @@ one at a time and the client's leave one at a time, so that nothing depends on p
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar, Union, cast
 
+from django_smtpauth.smtp.commands import Command
 from django_smtpauth.smtp.errors import Disconnected, SMTPError, TimedOut
 from django_smtpauth.smtp.needs import (
     Arrival,
@@ -24,9 +26,11 @@ from django_smtpauth.smtp.needs import (
     Need,
     StartTLS,
 )
+from django_smtpauth.smtp.replies import Reply
 from django_smtpauth.smtp.session import Session
 from django_smtpauth.smtp.timeouts import Patience, Timeouts
 from django_smtpauth.smtp.tls import PeerFacts
+from django_smtpauth.smtp.transcript import Event
 from django_smtpauth.smtp.wire import Wire
 
 T = TypeVar("T")
@@ -45,6 +49,17 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         self.now += seconds
+
+
+class Someone:
+    """An owner of commands, who is told nothing."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+        self.events: deque[Event] = deque()
+
+    def take(self, command: Command, reply: Reply) -> None:
+        raise AssertionError("the session hands answers out and tells nobody itself")
 
 
 class Peer(Protocol):
