@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-
 from . import commands
+from .authentication import log_in
 from .endpoint import Endpoint
 from .errors import (
-    AuthenticationRefused,
     ConnectError,
     Disconnected,
     HelloRefused,
     NotSupported,
-    ProtocolError,
-    SMTPError,
     TLSError,
 )
-from .needs import Call, Conversation, Handshake, StartTLS
+from .needs import Conversation, Handshake, StartTLS
 from .replies import Reply
-from .sasl import Credentials, Mechanism, choose
 from .tls import PeerFacts, Security
 from .wire import Wire
-
-#: Challenges answered in one AUTH exchange.
-MAX_CHALLENGES = 10
-#: Octets of user name and password together: in base64 they fit into one line (RFC 4954 4).
-MAX_CREDENTIALS = 9_000
 
 
 class Opened:
@@ -59,10 +48,9 @@ def open_session(
         opened.tls = yield from _start_tls(wire)
         yield from _hello(wire, ehlo_name, demands)
     if endpoint.credentials is not None:
-        safe = opened.tls is not None or loopback or endpoint.allow_auth_without_tls
-        mechanism = choose(wire.session.extensions.auth, endpoint.auth_mechanisms, may_reveal=safe)
-        yield from _authenticate(wire, endpoint.credentials, mechanism)
-        opened.mechanism = mechanism.name
+        opened.mechanism = yield from log_in(
+            wire, endpoint, endpoint.credentials, opened.tls, loopback=loopback
+        )
     return opened
 
 
@@ -126,107 +114,3 @@ def _handshake(wire: Wire) -> Conversation[PeerFacts]:
         raise fault
     wire.session.secured(f"{handshake.facts.version} ({handshake.facts.cipher})")
     return handshake.facts
-
-
-def _authenticate(
-    wire: Wire, credentials: Credentials, mechanism: Mechanism
-) -> Conversation[None]:
-    """One exchange with one mechanism (RFC 4954 section 4); a refusal is final.
-
-    The secret and what is made of it never stand in a local variable here: whatever is raised
-    carries this frame to error pages.
-    """
-    exchange = _Exchange(wire, mechanism, credentials.username)
-    exchange.begin((yield Call(credentials.secret)))
-    try:
-        reply = yield from wire.ask(exchange.first())
-        challenges = 0
-        while reply.code == 334:
-            challenges += 1
-            if challenges > MAX_CHALLENGES:
-                raise ProtocolError("The server sent too many challenges.", stage="AUTH")
-            reply = yield from wire.ask(exchange.next(reply))
-    finally:
-        wire.session.hide()
-    failure = exchange.failure
-    if failure is None and reply.klass != 2:
-        failure = AuthenticationRefused(
-            stage="AUTH", command=f"AUTH {mechanism.name}", reply=reply
-        )
-    if failure is not None:
-        raise failure
-
-
-class _Exchange:
-    """Turns challenges into response commands, and keeps secrets out of every frame."""
-
-    def __init__(self, wire: Wire, mechanism: Mechanism, username: str) -> None:
-        self._session = wire.session
-        self._mechanism = mechanism
-        self._username = username
-        self.failure: SMTPError | None = None
-
-    def begin(self, secret: str) -> None:
-        """Starts the mechanism."""
-        unfit = _unfit(self._username, secret)
-        if unfit is not None:
-            secret = ""
-            raise unfit
-        self._session.hide(secret, _base64(secret), _base64(self._username))
-        self._dialogue = self._mechanism.start(self._username, secret)
-
-    def first(self) -> commands.Command:
-        """The AUTH command."""
-        initial = next(self._dialogue)
-        self._hide(initial)
-        return commands.auth(self._mechanism.name, initial)
-
-    def next(self, reply: Reply) -> commands.Command:
-        """The response to a challenge, or a cancellation (then `failure` says why)."""
-        if self.failure is not None:
-            return commands.cancel()
-        try:
-            challenge = base64.b64decode(reply.lines[0].strip(), validate=True)
-        except (binascii.Error, ValueError):
-            return self._give_up("The server's challenge is not base64.")
-        try:
-            octets = self._dialogue.send(challenge)
-        except StopIteration:
-            return self._give_up("The server asks for more than the mechanism has to say.")
-        self._hide(octets)
-        return commands.response(octets or b"")
-
-    def _give_up(self, why: str) -> commands.Command:
-        self.failure = ProtocolError(why, stage="AUTH", command=f"AUTH {self._mechanism.name}")
-        return commands.cancel()
-
-    def _hide(self, octets: bytes | None) -> None:
-        if octets:
-            self._session.hide(
-                base64.b64encode(octets).decode(), octets.decode("utf-8", "replace")
-            )
-
-
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
-
-
-def _unfit(username: str, secret: object) -> NotSupported | None:
-    """Why no mechanism could say these, if so."""
-    if not isinstance(secret, str) or _surrogates(secret) or _surrogates(username):
-        return NotSupported(
-            "user name and password must be text that UTF-8 can express",
-            stage="AUTH",
-            reason="credentials-not-text",
-        )
-    if len(username.encode()) + len(secret.encode()) > MAX_CREDENTIALS:
-        return NotSupported(
-            f"user name and password have more than {MAX_CREDENTIALS} octets",
-            stage="AUTH",
-            reason="credentials-too-long",
-        )
-    return None
-
-
-def _surrogates(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)

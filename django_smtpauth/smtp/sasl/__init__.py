@@ -1,6 +1,17 @@
 """SASL: credentials, the mechanisms, and the choice between them."""
 
 from .credentials import Credentials
-from .mechanisms import MECHANISMS, Mechanism, choose
+from .dialogue import ChannelBinding, Dialogue, Login
+from .mechanisms import DEFAULT_ORDER, MECHANISMS, Mechanism, choose, register
 
-__all__ = ["MECHANISMS", "Credentials", "Mechanism", "choose"]
+__all__ = [
+    "DEFAULT_ORDER",
+    "MECHANISMS",
+    "ChannelBinding",
+    "Credentials",
+    "Dialogue",
+    "Login",
+    "Mechanism",
+    "choose",
+    "register",
+]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hmac
 
-from .dialogue import Dialogue
+from .dialogue import Dialogue, Login
 
 
-def cram_md5(username: str, secret: str) -> Dialogue:
+def cram_md5(login: Login) -> Dialogue:
     """User name and the keyed digest of the server's challenge."""
     challenge = yield None
-    digest = hmac.new(secret.encode(), challenge, "md5").hexdigest()
-    yield f"{username} {digest}".encode()
+    digest = hmac.new(login.secret.encode(), challenge, "md5").hexdigest()
+    yield f"{login.username} {digest}".encode()

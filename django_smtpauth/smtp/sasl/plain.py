@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from .dialogue import Dialogue
+from .dialogue import Dialogue, Login
 
 
-def plain(username: str, secret: str) -> Dialogue:
+def plain(login: Login) -> Dialogue:
     """Everything in the initial response, UTF-8."""
-    yield f"\0{username}\0{secret}".encode()
+    yield f"\0{login.username}\0{login.secret}".encode()
 
 
-def login(username: str, secret: str) -> Dialogue:
+def by_prompts(login: Login) -> Dialogue:
     """User name, then password, by position: the wording of the prompts differs by server."""
     yield None
-    yield username.encode()
-    yield secret.encode()
+    yield login.username.encode()
+    yield login.secret.encode()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from django_smtpauth.smtp.errors import NotSupported
-from django_smtpauth.smtp.sasl import MECHANISMS, choose
+from django_smtpauth.smtp.sasl import DEFAULT_ORDER, MECHANISMS, Mechanism, choose, register
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,6 @@ from django_smtpauth.smtp.sasl import MECHANISMS, choose
         (["LOGIN", "PLAIN", "CRAM-MD5"], ["LOGIN", "PLAIN"], "LOGIN"),
         (["PLAIN", "CRAM-MD5"], ["LOGIN", "PLAIN"], "PLAIN"),
         (["PLAIN"], ["plain"], "PLAIN"),
-        (["PLAIN"], ["XOAUTH2", "PLAIN"], "PLAIN"),
     ],
 )
 def test_the_first_allowed_that_is_offered(
@@ -26,7 +25,7 @@ def test_the_first_allowed_that_is_offered(
 
 
 def test_strongest_first() -> None:
-    assert list(MECHANISMS) == ["CRAM-MD5", "PLAIN", "LOGIN"]
+    assert list(DEFAULT_ORDER) == ["CRAM-MD5", "PLAIN", "LOGIN"]
 
 
 def test_without_tls_the_secret_is_proven_or_kept() -> None:
@@ -64,7 +63,7 @@ def test_without_tls_the_refusal_prints_the_line_to_add(
         ([], None, "the server offers no AUTH, allowed here: CRAM-MD5, PLAIN, LOGIN"),
         (["NTLM", "GSSAPI"], ["PLAIN"], "the server offers NTLM, GSSAPI, allowed here: PLAIN"),
         (["PLAIN"], [], "the server offers PLAIN, allowed here: nothing"),
-        (["XOAUTH2"], ["xoauth2"], "the server offers XOAUTH2, allowed here: XOAUTH2"),
+        (["XOAUTH2"], ["plain"], "the server offers XOAUTH2, allowed here: PLAIN"),
     ],
 )
 def test_nothing_in_common(offered: list[str], allowed: list[str] | None, message: str) -> None:
@@ -73,3 +72,32 @@ def test_nothing_in_common(offered: list[str], allowed: list[str] | None, messag
             choose(offered, allowed, may_reveal=may_reveal)
         assert caught.value.message == message
         assert caught.value.reason == "no-mechanism"
+
+
+def test_a_name_that_nobody_knows() -> None:
+    with pytest.raises(NotSupported) as caught:
+        choose(["PLAIN"], ["PLAIN", "SCRAM", "plane"], may_reveal=True)
+
+    assert caught.value.message == "auth_mechanisms names SCRAM, plane, which is not known here"
+    assert caught.value.cure == f"Known are {', '.join(MECHANISMS)}."
+    assert (caught.value.stage, caught.value.reason) == ("AUTH", "unknown-mechanism")
+
+
+def test_a_token_is_no_password() -> None:
+    with pytest.raises(NotSupported) as caught:
+        choose(["PLAIN"], ["PLAIN"], may_reveal=True, has=["token"])
+
+    assert caught.value.message == "PLAIN needs a password, and there is a token"
+    assert caught.value.reason == "wrong-kind-of-secret"
+
+
+def test_binding_without_anything_to_bind_to() -> None:
+    register(Mechanism("X-PLUS", MECHANISMS["PLAIN"].start, reveals_secret=False, binds=True))
+    wanted = ["X-PLUS", "PLAIN"]
+
+    assert choose(["X-PLUS"], wanted, may_reveal=True, may_bind=True).name == "X-PLUS"
+    assert choose(["X-PLUS", "PLAIN"], wanted, may_reveal=True).name == "PLAIN"
+    with pytest.raises(NotSupported) as caught:
+        choose(["X-PLUS"], wanted, may_reveal=True)
+    assert caught.value.message == "X-PLUS needs TLS, and a certificate that it can be bound to"
+    assert caught.value.reason == "no-channel-binding"

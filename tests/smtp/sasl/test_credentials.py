@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
+
+import pytest
 
 from django_smtpauth.smtp.endpoint import Endpoint
 from django_smtpauth.smtp.sasl import Credentials
@@ -20,7 +23,7 @@ def test_the_secret_is_asked_for_and_not_kept() -> None:
     credentials = Credentials("me", Vault())
 
     assert credentials.secret() == "hunter2"
-    assert repr(credentials) == "Credentials(username='me')"
+    assert repr(credentials) == "Credentials(username='me', kind='password')"
     assert "hunter2" not in repr(Endpoint("mx.example", credentials=credentials))
 
 
@@ -29,3 +32,10 @@ def test_credentials_are_values() -> None:
 
     assert Credentials("me", vault) == Credentials("me", vault)
     assert pickle.loads(pickle.dumps(Credentials("me", str))) == Credentials("me", str)
+    assert Credentials("me", vault) != Credentials("me", vault, kind="token")
+
+
+def test_kinds_of_secret() -> None:
+    wrong: Any = "bearer"
+    with pytest.raises(ValueError, match="kind must be 'password' or 'token', not 'bearer'"):
+        Credentials("me", str, kind=wrong)

@@ -8,14 +8,14 @@ import hmac
 
 import pytest
 
-from django_smtpauth.smtp.sasl import MECHANISMS
+from django_smtpauth.smtp.sasl import MECHANISMS, Login
 
 # RFC 2195 section 2.
 CHALLENGE = b"<1896.697170952@postoffice.reston.mci.net>"
 
 
 def said(name: str, username: str, secret: str, *challenges: bytes) -> list[bytes | None]:
-    dialogue = MECHANISMS[name].start(username, secret)
+    dialogue = MECHANISMS[name].start(Login(username, secret))
     return [next(dialogue), *(dialogue.send(challenge) for challenge in challenges)]
 
 
@@ -54,7 +54,7 @@ def test_names_and_passwords_are_utf8() -> None:
 
 @pytest.mark.parametrize(("name", "turns"), [("PLAIN", 0), ("LOGIN", 2), ("CRAM-MD5", 1)])
 def test_a_mechanism_ends_after_its_last_word(name: str, turns: int) -> None:
-    dialogue = MECHANISMS[name].start("tim", "secret")
+    dialogue = MECHANISMS[name].start(Login("tim", "secret"))
     next(dialogue)
     for _ in range(turns):
         dialogue.send(b"")

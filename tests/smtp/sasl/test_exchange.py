@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from django_smtpauth.smtp import commands
+from django_smtpauth.smtp.authentication import MAX_CHALLENGES, MAX_CREDENTIALS
 from django_smtpauth.smtp.endpoint import Endpoint
 from django_smtpauth.smtp.errors import (
     AuthenticationRefused,
@@ -14,7 +15,6 @@ from django_smtpauth.smtp.errors import (
     NotSupported,
     ProtocolError,
 )
-from django_smtpauth.smtp.opening import MAX_CHALLENGES, MAX_CREDENTIALS
 from django_smtpauth.smtp.tls import Security
 from tests.smtp.openings import (
     GREETING,
@@ -253,7 +253,15 @@ def test_a_secret_that_can_not_be_had() -> None:
 
 @pytest.mark.parametrize(
     ("username", "secret"),
-    [("me", None), ("me", b"octets"), ("me", "\ud800"), ("m\udfff", SECRET), ("me", 5)],
+    [
+        ("me", None),
+        ("me", b"octets"),
+        ("me", "\ud800"),
+        ("me", "a\0b"),
+        ("m\0e", SECRET),
+        ("m\udfff", SECRET),
+        ("me", 5),
+    ],
 )
 def test_credentials_that_are_no_text(username: str, secret: object) -> None:
     opening = Opening(endpoint(lambda: secret, username), GREETING, hello("AUTH PLAIN"))
@@ -285,3 +293,16 @@ def test_every_word_of_the_longest_credentials_fits_into_a_line() -> None:
 
     assert len(commands.auth("PLAIN", b"\0\0" + octets).line) <= commands.MAX_COMMAND
     assert len(commands.response(octets).line) <= commands.MAX_COMMAND
+
+
+@pytest.mark.parametrize("mechanism", ["LOGIN", "CRAM-MD5"])
+def test_success_before_the_password_was_asked_for(mechanism: str) -> None:
+    opening = Opening(
+        endpoint(),
+        GREETING,
+        hello(f"AUTH {mechanism}"),
+        (f"AUTH {mechanism}\r\n".encode(), b"235 come in\r\n"),
+    )
+
+    assert isinstance(opening.error, ProtocolError)
+    assert not opening.wire.session.reusable

@@ -1,0 +1,244 @@
+"""AUTH (RFC 4954): one exchange with one mechanism."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Any
+
+from . import commands
+from .endpoint import Endpoint
+from .errors import AuthenticationRefused, NotSupported, ProtocolError, SMTPError
+from .needs import Call, Conversation
+from .replies import Reply
+from .sasl import ChannelBinding, Credentials, Dialogue, Login, Mechanism, choose
+from .tls import PeerFacts
+from .wire import Wire
+
+#: Challenges answered in one AUTH exchange.
+MAX_CHALLENGES = 10
+#: Octets of user name and secret together: in base64 they fit into one line (RFC 4954 4).
+MAX_CREDENTIALS = 9_000
+#: Characters of one remark of a mechanism.
+MAX_NOTE = 500
+
+
+def log_in(
+    wire: Wire,
+    endpoint: Endpoint,
+    credentials: Credentials,
+    facts: PeerFacts | None,
+    *,
+    loopback: bool,
+) -> Conversation[str]:
+    """Authenticates as the endpoint says; returns the mechanism's name. A refusal is final.
+
+    facts: of the TLS handshake, None without TLS. loopback: the peer is this machine, so a
+    secret may go to it in clear. Raises SMTPError.
+    """
+    mechanism = choose(
+        wire.session.extensions.auth,
+        endpoint.auth_mechanisms,
+        may_reveal=facts is not None or loopback or endpoint.allow_auth_without_tls,
+        has=(credentials.kind,),
+    )
+    exchange = _Exchange(wire, endpoint, credentials, mechanism, None)
+    yield from exchange.run()
+    if exchange.failure is not None:
+        raise exchange.failure
+    return mechanism.name
+
+
+class _Exchange:
+    """Turns challenges into responses, and keeps secrets out of every frame.
+
+    Whatever is raised carries the frames that it passed through to error pages. So the secret,
+    and what is made of it, never stands in a local variable of a frame that can raise; and what
+    a mechanism raises goes into `failure`, without the frames of the mechanism.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        endpoint: Endpoint,
+        credentials: Credentials,
+        mechanism: Mechanism,
+        binding: ChannelBinding | None,
+    ) -> None:
+        self._wire = wire
+        self._endpoint = endpoint
+        self._mechanism = mechanism
+        self._binding = binding
+        self._credentials = credentials
+        self._command = f"AUTH {mechanism.name}"
+        self._notes: list[str] = []
+        self._forms: list[str] = []
+        self._ended = False
+        self.failure: SMTPError | None = None
+
+    def run(self) -> Conversation[None]:
+        """The whole exchange; `failure` tells what came of it. Raises what the credentials'
+        callable raises, and SMTPError when the connection can't be used any more."""
+        try:
+            self._begin((yield Call(self._credentials.secret)))
+            command = yield from self._first()
+            if command is None:
+                return
+            reply = yield from self._wire.ask(command)
+            challenges = 0
+            while reply.code == 334:
+                challenges += 1
+                if challenges > MAX_CHALLENGES:
+                    raise ProtocolError("The server sent too many challenges.", stage="AUTH")
+                command = yield from self._next(reply)
+                reply = yield from self._wire.ask(command)
+            yield from self._conclude(reply)
+        finally:
+            self._wire.session.hide()
+
+    def _begin(self, secret: str) -> None:
+        """Starts the mechanism."""
+        username = self._credentials.username
+        unfit = _unfit(username, secret)
+        if unfit is not None:
+            secret = ""
+            raise unfit
+        self._hide(secret, _base64(secret), _base64(username))
+        host, port = self._endpoint.address
+        login = Login(username, secret, host, port, self._binding, self._note)
+        self._dialogue = _dialogue(self._mechanism, login)
+
+    def _first(self) -> Conversation[commands.Command | None]:
+        """The AUTH command; None if the mechanism failed before it said a word."""
+        initial = yield from self._advance(None)
+        if self._ended:
+            self._fail(SMTPError(f"the mechanism {self._mechanism.name} says nothing"))
+        if self.failure is not None:
+            return None
+        try:
+            return commands.auth(self._mechanism.name, initial)
+        except ValueError:
+            self._fail(_too_long())
+            return None
+
+    def _next(self, reply: Reply) -> Conversation[commands.Command]:
+        """The response to a challenge, or a cancellation (then `failure` says why)."""
+        if self.failure is not None:
+            return commands.cancel()
+        try:
+            challenge = base64.b64decode(reply.lines[0].strip(), validate=True)
+        except (binascii.Error, ValueError):
+            self._fail(ProtocolError("The server's challenge is not base64."))
+            return commands.cancel()
+        octets = yield from self._advance(challenge)
+        if self._ended:
+            wrong = "The server asks for more than the mechanism has to say."
+            self._fail(ProtocolError(wrong))
+        if self.failure is not None:
+            return commands.cancel()
+        try:
+            return commands.response(octets or b"")
+        except ValueError:
+            self._fail(_too_long())
+            return commands.cancel()
+
+    def _conclude(self, reply: Reply) -> Conversation[None]:
+        """The server's verdict, and the mechanism's about the server."""
+        if reply.klass == 2:
+            if self.failure is None:
+                yield from self._advance(None)
+                if not self._ended:
+                    early = f"The server reported success before {self._mechanism.name} was done."
+                    self._fail(ProtocolError(early))
+            self._wire.session.broken = self.failure is not None
+        elif self.failure is None:
+            self._fail(AuthenticationRefused("\n".join(self._notes), reply=reply))
+
+    def _advance(self, said: bytes | None) -> Conversation[bytes | None]:
+        """What the mechanism says next; `_ended` or `failure` tell if it says nothing more."""
+        step = self._resume(said)
+        while isinstance(step, Call):
+            step = self._resume((yield step))
+        if step:
+            self._hide(base64.b64encode(step).decode(), step.decode("utf-8", "replace"))
+        return step
+
+    def _resume(self, answer: Any) -> bytes | Call | None:
+        try:
+            return self._dialogue.send(answer)
+        except StopIteration:
+            self._ended = True
+        except SMTPError as error:
+            self._fail(error)
+        except Exception as error:
+            self._fail(_mistake(self._mechanism.name, error))
+        return None
+
+    def _fail(self, error: SMTPError) -> None:
+        """Keeps the first failure, without the frames that it passed through."""
+        if self.failure is None:
+            error.stage = error.stage or "AUTH"
+            error.command = error.command or self._command
+            error.__cause__ = error.__context__ = None
+            self.failure = error.with_traceback(None)
+
+    def _note(self, text: str) -> None:
+        """A remark for the transcript, on one line, without any form of the secret."""
+        forms = sorted(self._forms, key=len, reverse=True)
+        text = re.sub("|".join(map(re.escape, forms)), commands.REDACTED, text) if forms else text
+        text = "".join(c if c.isprintable() else "?" for c in text)[:MAX_NOTE]
+        self._notes.append(text)
+        self._wire.session.log("*", "AUTH", text)
+
+    def _hide(self, *forms: str) -> None:
+        self._forms += filter(None, forms)
+        self._wire.session.hide(*forms)
+
+
+def _dialogue(mechanism: Mechanism, login: Login) -> Dialogue:
+    """The mechanism's, begun when it is first asked, so that what it raises is caught there."""
+    yield from mechanism.start(login)
+
+
+def _mistake(mechanism: str, error: Exception) -> SMTPError:
+    """A mechanism's own mistake, by its place: the words of the error may hold a secret."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        place = f"{trace.tb_frame.f_globals.get('__name__')}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return SMTPError(
+        f"the mechanism {mechanism} failed: {type(error).__name__} in {place}",
+        reason="mechanism-failed",
+    )
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def _too_long() -> NotSupported:
+    return NotSupported(
+        "user name and secret make a line that is too long for AUTH",
+        reason="credentials-too-long",
+    )
+
+
+def _unfit(username: str, secret: object) -> NotSupported | None:
+    """Why no mechanism could say these, if so."""
+    if not isinstance(secret, str) or _UNFIT.search(secret) or _UNFIT.search(username):
+        return NotSupported(
+            "user name and password must be text that UTF-8 can express, without NUL",
+            stage="AUTH",
+            reason="credentials-not-text",
+        )
+    if len(username.encode()) + len(secret.encode()) > MAX_CREDENTIALS:
+        return NotSupported(
+            f"user name and password have more than {MAX_CREDENTIALS} octets",
+            stage="AUTH",
+            reason="credentials-too-long",
+        )
+    return None
+
+
+_UNFIT = re.compile("[\0\ud800-\udfff]")
