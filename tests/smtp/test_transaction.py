@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -289,7 +290,7 @@ def test_no_content_in_the_repr() -> None:
     ],
 )
 def test_the_error_names_the_command_that_was_refused(
-    replies: dict[str, Reply], command: str
+    replies: dict[str, Any], command: str
 ) -> None:
     transaction = answered(OK, **replies)
     transaction.conclude()
