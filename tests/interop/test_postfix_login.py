@@ -28,7 +28,8 @@ pytestmark = pytest.mark.interop
 
 #: Passwords: plain, not ASCII, quoted; the last one's login has a letter that is not ASCII.
 USERS = ["alice", "bob", "carol", "jürgen"]
-MECHANISMS = ["PLAIN", "LOGIN", "CRAM-MD5"]
+MECHANISMS = ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"]
+PROOFS = ["CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"]
 TLS_PORTS = ["submission", "smtps"]
 
 
@@ -54,17 +55,19 @@ def test_every_user_logs_in_and_sends(
 
 
 @pytest.mark.parametrize("port", ["submission", "cleartext_auth"])
+@pytest.mark.parametrize("mechanism", PROOFS)
 @pytest.mark.parametrize("name", USERS)
-def test_cram_md5_without_tls(
-    postfix: Postfix, new_message: MessageFactory, name: str, port: str
+def test_proofs_without_tls(
+    postfix: Postfix, new_message: MessageFactory, name: str, mechanism: str, port: str
 ) -> None:
     user = getattr(postfix, name)
     message = new_message("rcpt1@example.test", from_email=user.address)
 
-    assert postfix.backend(port, user, security="none").send_messages([message]) == 1
+    options = {"security": "none", "auth_mechanisms": [mechanism]}
 
+    assert postfix.backend(port, user, **options).send_messages([message]) == 1
     [attempt] = message.smtp_result.attempts
-    assert (attempt.mechanism, attempt.tls) == ("CRAM-MD5", None)
+    assert (attempt.mechanism, attempt.tls) == (mechanism, None)
     assert len(postfix.delivered(message)["rcpt1@example.test"]) == 1
 
 
@@ -112,7 +115,7 @@ def test_the_engine_alone_logs_in(postfix: Postfix, port: str, mechanism: str) -
 
 def test_the_strongest_mechanism_is_the_default(postfix: Postfix) -> None:
     with postfix.connect("submission", postfix.alice) as connection:
-        assert connection.mechanism == "CRAM-MD5"
+        assert connection.mechanism == "SCRAM-SHA-256"
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)

@@ -11,6 +11,7 @@ from ..errors import NotSupported
 from .cram import cram_md5
 from .dialogue import Dialogue, Login
 from .plain import by_prompts, plain
+from .scram import scram
 
 #: RFC 4422 section 3.1.
 _NAME: Final = re.compile(r"[A-Z0-9_-]{1,20}")
@@ -37,6 +38,9 @@ class Mechanism:
 
 
 _OWN: Final = (
+    Mechanism("SCRAM-SHA-512", scram("sha512"), reveals_secret=False),
+    Mechanism("SCRAM-SHA-256", scram("sha256"), reveals_secret=False),
+    Mechanism("SCRAM-SHA-1", scram("sha1"), reveals_secret=False),
     Mechanism("CRAM-MD5", cram_md5, reveals_secret=False),
     Mechanism("PLAIN", plain, reveals_secret=True),
     Mechanism("LOGIN", by_prompts, reveals_secret=True),

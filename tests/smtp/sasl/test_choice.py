@@ -10,6 +10,7 @@ from django_smtpauth.smtp.sasl import DEFAULT_ORDER, MECHANISMS, Mechanism, choo
     ("offered", "allowed", "chosen"),
     [
         (["LOGIN", "PLAIN", "CRAM-MD5"], None, "CRAM-MD5"),
+        (["PLAIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"], None, "SCRAM-SHA-256"),
         (["LOGIN", "PLAIN"], None, "PLAIN"),
         (["LOGIN"], None, "LOGIN"),
         (["GSSAPI", "NTLM", "LOGIN"], None, "LOGIN"),
@@ -25,7 +26,8 @@ def test_the_first_allowed_that_is_offered(
 
 
 def test_strongest_first() -> None:
-    assert list(DEFAULT_ORDER) == ["CRAM-MD5", "PLAIN", "LOGIN"]
+    scram = ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1"]
+    assert list(DEFAULT_ORDER) == [*scram, "CRAM-MD5", "PLAIN", "LOGIN"]
 
 
 def test_without_tls_the_secret_is_proven_or_kept() -> None:
@@ -60,7 +62,7 @@ def test_without_tls_the_refusal_prints_the_line_to_add(
 @pytest.mark.parametrize(
     ("offered", "allowed", "message"),
     [
-        ([], None, "the server offers no AUTH, allowed here: CRAM-MD5, PLAIN, LOGIN"),
+        ([], None, f"the server offers no AUTH, allowed here: {', '.join(DEFAULT_ORDER)}"),
         (["NTLM", "GSSAPI"], ["PLAIN"], "the server offers NTLM, GSSAPI, allowed here: PLAIN"),
         (["PLAIN"], [], "the server offers PLAIN, allowed here: nothing"),
         (["XOAUTH2"], ["plain"], "the server offers XOAUTH2, allowed here: PLAIN"),

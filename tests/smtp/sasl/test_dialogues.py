@@ -14,7 +14,7 @@ from django_smtpauth.smtp.sasl import MECHANISMS, Login
 CHALLENGE = b"<1896.697170952@postoffice.reston.mci.net>"
 
 
-def said(name: str, username: str, secret: str, *challenges: bytes) -> list[bytes | None]:
+def said(name: str, username: str, secret: str, *challenges: bytes) -> list[object]:
     dialogue = MECHANISMS[name].start(Login(username, secret))
     return [next(dialogue), *(dialogue.send(challenge) for challenge in challenges)]
 
@@ -64,9 +64,10 @@ def test_a_mechanism_ends_after_its_last_word(name: str, turns: int) -> None:
 
 
 def test_only_cram_md5_keeps_the_secret() -> None:
-    for name, mechanism in MECHANISMS.items():
-        spoken = b"|".join(filter(None, said(name, "tim", "hunter2", *_challenges(name))))
-        assert (b"hunter2" in spoken) is mechanism.reveals_secret
+    for name in ("PLAIN", "LOGIN", "CRAM-MD5"):
+        words = said(name, "tim", "hunter2", *_challenges(name))
+        spoken = b"|".join(word for word in words if isinstance(word, bytes))
+        assert (b"hunter2" in spoken) is MECHANISMS[name].reveals_secret
         assert base64.b64encode(b"hunter2") not in spoken
 
 
