@@ -5,14 +5,25 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
 from . import commands
 from .endpoint import Endpoint
 from .errors import AuthenticationRefused, NotSupported, ProtocolError, SMTPError
 from .needs import Call, Conversation
 from .replies import Reply
-from .sasl import ChannelBinding, Credentials, Dialogue, Login, Mechanism, choose
+from .sasl import (
+    MECHANISMS,
+    ChannelBinding,
+    Credentials,
+    Dialogue,
+    Login,
+    Mechanism,
+    choose,
+    server_end_point,
+)
+from .sasl.scram import BINDING_TYPE_REFUSED
 from .tls import PeerFacts
 from .wire import Wire
 
@@ -22,6 +33,8 @@ MAX_CHALLENGES = 10
 MAX_CREDENTIALS = 9_000
 #: Characters of one remark of a mechanism.
 MAX_NOTE = 500
+
+_PLUS: Final = "-PLUS"
 
 
 def log_in(
@@ -37,17 +50,40 @@ def log_in(
     facts: of the TLS handshake, None without TLS. loopback: the peer is this machine, so a
     secret may go to it in clear. Raises SMTPError.
     """
+    offered = wire.session.extensions.auth
+    binding = server_end_point(facts.certificate) if facts else None
     mechanism = choose(
-        wire.session.extensions.auth,
+        offered,
         endpoint.auth_mechanisms,
         may_reveal=facts is not None or loopback or endpoint.allow_auth_without_tls,
         has=(credentials.kind,),
+        may_bind=binding is not None,
     )
-    exchange = _Exchange(wire, endpoint, credentials, mechanism, None)
+    # A mechanism that could bind itself says so, unless the server offered that: then "we could,
+    # but you can't" would mean that someone took the offer away (RFC 5802 section 6).
+    bound = mechanism.binds or not any(name.endswith(_PLUS) for name in offered)
+    exchange = _Exchange(wire, endpoint, credentials, mechanism, binding if bound else None)
     yield from exchange.run()
+    if exchange.binding_refused and _may_unbind(mechanism, endpoint, offered):
+        # Many servers that offer -PLUS know other types of binding only. No proof was sent, and
+        # the certificate was verified.
+        unbound = MECHANISMS[mechanism.name.removesuffix(_PLUS)]
+        note = f"{mechanism.name} is refused with tls-server-end-point: trying {unbound.name}"
+        wire.session.log("*", "AUTH", note)
+        mechanism = unbound
+        exchange = _Exchange(wire, endpoint, credentials, mechanism, None)
+        yield from exchange.run()
     if exchange.failure is not None:
         raise exchange.failure
     return mechanism.name
+
+
+def _may_unbind(mechanism: Mechanism, endpoint: Endpoint, offered: Iterable[str]) -> bool:
+    """Whether the same mechanism without -PLUS is offered and allowed, inside verified TLS."""
+    name = mechanism.name.removesuffix(_PLUS)
+    allowed = endpoint.auth_mechanisms
+    named = allowed is None or name in (other.upper() for other in allowed)
+    return endpoint.tls.verify and named and name != mechanism.name and name in offered
 
 
 class _Exchange:
@@ -76,6 +112,8 @@ class _Exchange:
         self._forms: list[str] = []
         self._ended = False
         self.failure: SMTPError | None = None
+        #: The server can't do our type of channel binding, and has seen no proof.
+        self.binding_refused = False
 
     def run(self) -> Conversation[None]:
         """The whole exchange; `failure` tells what came of it. Raises what the credentials'
@@ -93,6 +131,7 @@ class _Exchange:
                     raise ProtocolError("The server sent too many challenges.", stage="AUTH")
                 command = yield from self._next(reply)
                 reply = yield from self._wire.ask(command)
+            self._judge_binding(reply, challenges)
             yield from self._conclude(reply)
         finally:
             self._wire.session.hide()
@@ -142,6 +181,11 @@ class _Exchange:
         except ValueError:
             self._fail(_too_long())
             return commands.cancel()
+
+    def _judge_binding(self, reply: Reply, challenges: int) -> None:
+        told = self.failure is not None and self.failure.reason == BINDING_TYPE_REFUSED
+        unproven = told or challenges == 0
+        self.binding_refused = self._mechanism.binds and unproven and reply.klass == 5
 
     def _conclude(self, reply: Reply) -> Conversation[None]:
         """The server's verdict, and the mechanism's about the server."""

@@ -1,5 +1,6 @@
 """SASL: credentials, the mechanisms, and the choice between them."""
 
+from .binding import server_end_point
 from .credentials import Credentials
 from .dialogue import ChannelBinding, Dialogue, Login
 from .mechanisms import DEFAULT_ORDER, MECHANISMS, Mechanism, choose, register
@@ -14,4 +15,5 @@ __all__ = [
     "Mechanism",
     "choose",
     "register",
+    "server_end_point",
 ]

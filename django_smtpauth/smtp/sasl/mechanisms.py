@@ -37,10 +37,15 @@ class Mechanism:
     binds: bool = False
 
 
+def _scram(algorithm: str, *, plus: bool) -> Mechanism:
+    name = f"SCRAM-{algorithm}-PLUS" if plus else f"SCRAM-{algorithm}"
+    start = scram(algorithm.replace("-", "").lower(), plus=plus)
+    return Mechanism(name, start, reveals_secret=False, binds=plus)
+
+
 _OWN: Final = (
-    Mechanism("SCRAM-SHA-512", scram("sha512"), reveals_secret=False),
-    Mechanism("SCRAM-SHA-256", scram("sha256"), reveals_secret=False),
-    Mechanism("SCRAM-SHA-1", scram("sha1"), reveals_secret=False),
+    *(_scram(name, plus=True) for name in ("SHA-512", "SHA-256", "SHA-1")),
+    *(_scram(name, plus=False) for name in ("SHA-512", "SHA-256", "SHA-1")),
     Mechanism("CRAM-MD5", cram_md5, reveals_secret=False),
     Mechanism("PLAIN", plain, reveals_secret=True),
     Mechanism("LOGIN", by_prompts, reveals_secret=True),

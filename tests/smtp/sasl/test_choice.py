@@ -27,7 +27,8 @@ def test_the_first_allowed_that_is_offered(
 
 def test_strongest_first() -> None:
     scram = ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1"]
-    assert list(DEFAULT_ORDER) == [*scram, "CRAM-MD5", "PLAIN", "LOGIN"]
+    bound = [f"{name}-PLUS" for name in scram]
+    assert list(DEFAULT_ORDER) == [*bound, *scram, "CRAM-MD5", "PLAIN", "LOGIN"]
 
 
 def test_without_tls_the_secret_is_proven_or_kept() -> None:
