@@ -286,7 +286,8 @@ class Session:
             raise ProtocolError(f"The server answered {command.verb.value} before it was sent.")
         self.in_flight.popleft()
         if reply.code == 421:
-            return self._goodbye(reply, command, owner)
+            # To content that is not handed over it is no verdict, but the end of the session.
+            return self._goodbye(reply, command, None if early else owner)
         state = AFTER.get((self.state, command.verb, reply.klass))
         if state is None:
             raise ProtocolError(

@@ -174,6 +174,18 @@ def test_an_acceptance_may_not_come_before_the_content_is_complete(code: bytes) 
         list(session.receive(code + b" ok\r\n", session.queued - 1))
 
 
+@pytest.mark.parametrize("complete", [False, True])
+def test_goodbye_to_content_that_was_not_handed_over_is_no_verdict(complete: bool) -> None:
+    session, owner = at(GREETED, HELLO, MAIL, RCPT, DATA), Someone()
+    session.send(commands.content(3), owner)
+    handed = session.queued
+    session.content(b"xxx\r\n.\r\n", complete=complete)
+
+    (answer,) = session.receive(b"421 4.3.2 bye\r\n", handed)
+    assert (answer.command.verb, answer.owner, answer.reply.code) == (Verb.CONTENT, None, 421)
+    assert session.state is State.CLOSED
+
+
 def test_goodbye_without_being_asked() -> None:
     session = at(GREETED, HELLO)
 
