@@ -252,16 +252,16 @@ class _Waiter:
         """Sends and receives until the need is met, or its time is over."""
         channel = self._channel
         end = self._clock() + need.timeout
-        if need.out:
-            # What was said before is no answer to what is sent now, nothing is handed to a
-            # connection that has ended, and nothing when nobody would wait for the answer.
-            channel.step()
-            channel.queue(need.out)
-            data = channel.take()
-            if data or channel.fault is not None:
-                return Arrival(data, channel.handed, channel.fault)
-            if need.timeout <= 0:
-                return Arrival(b"", channel.handed, _too_late())
+        # What was said before is no answer to what is sent now, and it is heard even if its time
+        # passed while we were busy. Nothing is handed to a connection that has ended, and
+        # nothing when nobody would wait for the answer.
+        channel.step()
+        channel.queue(need.out)
+        data = channel.take()
+        if data or channel.fault is not None:
+            return Arrival(data, channel.handed, channel.fault)
+        if need.out and need.timeout <= 0:
+            return Arrival(b"", channel.handed, _too_late())
         channel.flush()
         while True:
             data = channel.take()
