@@ -1,162 +1,542 @@
-"""The blocking driver: what a caller gets of a connection, and what it leaves behind."""
+"""The blocking driver: opening, delivering, closing, its limits, and nothing left behind."""
 
 from __future__ import annotations
 
+import base64
+import pickle
+import re
+import select
 import socket
+import traceback
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from django_smtpauth.smtp import (
+    AuthenticationRefused,
+    Connection,
+    Content,
     ContentRefused,
     Credentials,
     DeliveryInDoubt,
     Disconnected,
+    NotSupported,
+    ProtocolError,
     RecipientsRefused,
+    Security,
+    SenderRefused,
     SMTPError,
-    Status,
+    TimedOut,
+    TLSError,
+    TLSOptions,
     connect,
     connection,
 )
-from django_smtpauth.smtp.dialling import dial
+from django_smtpauth.smtp.channel import Channel
+from tests.leaks import shown_by_trackers
+from tests.servers.certificates import Certificates
 from tests.servers.fixtures import ServerFactory
-from tests.servers.scripted import CLOSE, Answer, Then
-from tests.smtp.network import PASSWORD, USER, endpoint, statuses, transaction
+from tests.servers.scripted import CLOSE, RESET, SILENCE, Answer, Then
+from tests.smtp.network import (
+    BRIEF,
+    CREDENTIALS,
+    PASSWORD,
+    USER,
+    Dialler,
+    WatchedSocket,
+    endpoint,
+    failure_of,
+    loss_of,
+    statuses,
+    transaction,
+)
 
 pytestmark = pytest.mark.usefixtures("nothing_leaks")
 
-TEXT = b"Subject: hello\r\n\r\nbody\r\n"
+
+@pytest.fixture(autouse=True)
+def _certificates_first(certificates: Certificates) -> None:
+    """Before the descriptors are counted."""
+
+
+# -- sending
 
 
 def test_one_message(scripted_server: ServerFactory) -> None:
-    server = scripted_server()
-    with connect(endpoint(server.port)) as open_connection:
-        sent = open_connection.send("me@example.org", ["a@example.org", "b@example.org"], TEXT)
-        assert open_connection.usable
-    assert [outcome.status for outcome in sent.outcomes.values()] == [Status.ACCEPTED] * 2
-    assert server.accepted[0].content == TEXT
-    server.settle(1)
-    assert server.connections[0].verbs[-1] == "QUIT"
-
-
-def test_one_message_that_is_refused(scripted_server: ServerFactory) -> None:
-    server = scripted_server(replies={"RCPT": b"550 5.1.1 no\r\n"})
-    with connect(endpoint(server.port)) as open_connection:
-        with pytest.raises(RecipientsRefused) as caught:
-            open_connection.send("me@example.org", ["a@example.org"], TEXT)
-        assert open_connection.usable
-    assert caught.value.peer == "the test server"
-    assert "RCPT TO:<a@example.org>" in [event.text for event in caught.value.transcript]
-
-
-def test_one_message_that_is_not_handed_over(scripted_server: ServerFactory) -> None:
-    server = scripted_server(replies={"MAIL": CLOSE})
-    with connect(endpoint(server.port)) as open_connection:
-        with pytest.raises(Disconnected):
-            open_connection.send("me@example.org", ["a@example.org"], TEXT)
-        assert not open_connection.usable
-
-
-def test_one_message_in_doubt(scripted_server: ServerFactory) -> None:
-    server = scripted_server(replies={"CONTENT": CLOSE})
-    with connect(endpoint(server.port)) as open_connection, pytest.raises(DeliveryInDoubt):
-        open_connection.send("me@example.org", ["a@example.org"], TEXT)
-
-
-def test_421_amid_the_content_is_no_verdict(scripted_server: ServerFactory) -> None:
-    server = scripted_server(
-        replies={"DATA": Answer(b"354 go\r\n421 4.3.2 bye\r\n", Then.CLOSE)},
-    )
-    message = transaction()
-    with connect(endpoint(server.port)) as open_connection, pytest.raises(SMTPError):
-        open_connection.deliver([message])
-    assert statuses(message) == ["open"]
-
-
-def test_facts_of_a_connection(scripted_server: ServerFactory) -> None:
-    server = scripted_server(users={USER: PASSWORD}, mechanisms=["PLAIN"])
-    credentials = Credentials(USER, lambda: PASSWORD)
-    with connect(endpoint(server.port, credentials=credentials)) as open_connection:
-        assert open_connection.tls is None
-        assert open_connection.mechanism == "PLAIN"
-        assert open_connection.peer == "127.0.0.1"
-        assert open_connection.extensions.pipelining
-
-
-def test_a_secret_that_can_not_be_had(scripted_server: ServerFactory) -> None:
     server = scripted_server(users={USER: PASSWORD})
-
-    def vault() -> str:
-        raise LookupError("the vault is closed")
-
-    with pytest.raises(LookupError, match="the vault is closed"):
-        connect(endpoint(server.port, credentials=Credentials(USER, vault)))
-    server.settle(1)
-
-
-def test_an_interrupt_ends_the_connection(scripted_server: ServerFactory) -> None:
-    server = scripted_server()
-    open_connection = connect(endpoint(server.port))
-
-    def interrupt(_: Any) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        open_connection.deliver([transaction()], interrupt)
-    assert not open_connection.usable
-    open_connection.close()
-
-
-def test_a_refused_message_leaves_the_connection_open(scripted_server: ServerFactory) -> None:
-    server = scripted_server(replies={"CONTENT": [b"554 5.6.0 no\r\n"]})
-    with connect(endpoint(server.port)) as open_connection:
-        with pytest.raises(ContentRefused):
-            open_connection.send("me@example.org", ["a@example.org"], TEXT)
-        open_connection.send("me@example.org", ["a@example.org"], TEXT)
-    assert len(server.accepted) == 1
-
-
-def test_what_is_learnt_of_servers_is_bounded(
-    scripted_server: ServerFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connection, "_traits", {})
-    monkeypatch.setattr(connection, "_MAX_TRAITS", 2)
-    for _ in range(3):
-        with connect(endpoint(scripted_server().port)) as open_connection:
-            open_connection.deliver([])
-    assert len(connection._traits) == 2
+    with connect(endpoint(server.port, credentials=CREDENTIALS)) as opened:
+        assert opened.usable
+        assert opened.tls is None
+        assert opened.mechanism == "CRAM-MD5"
+        assert opened.extensions.pipelining
+        message = opened.send("a@example.org", ["b@example.org"], b"Subject: x\r\n\r\n.dot")
+    assert not opened.usable
+    assert statuses(message) == ["accepted"]
+    assert message.final is not None
+    assert message.final.code == 250
+    server.settle()
+    (received,) = server.accepted
+    assert (received.sender, received.recipients) == ("a@example.org", ["b@example.org"])
+    assert received.content == b"Subject: x\r\n\r\n.dot\r\n"
+    assert server.connections[0].verbs[-1] == "QUIT"
+    assert server.violations == []
 
 
 @pytest.mark.parametrize(
-    ("address", "name"),
-    [("127.0.0.1", "[127.0.0.1]"), ("::1", "[IPv6:::1]"), ("", "localhost")],
+    ("replies", "kind"),
+    [
+        ({"MAIL": b"550 5.7.1 no\r\n"}, SenderRefused),
+        ({"RCPT": b"550 5.1.1 no\r\n"}, RecipientsRefused),
+        ({"DATA": b"451 later\r\n"}, ContentRefused),
+        ({"CONTENT": b"554 5.6.0 no\r\n"}, ContentRefused),
+        ({"CONTENT": CLOSE}, DeliveryInDoubt),
+        ({"MAIL": RESET}, Disconnected),
+        ({"RCPT": b"hm\r\n"}, ProtocolError),
+        ({"EHLO": b"250-x\r\n250 SIZE 5\r\n"}, ContentRefused),
+        ({"EHLO": b"250 x\r\n"}, NotSupported),
+    ],
 )
-def test_the_name_of_a_client_without_a_full_name(
+def test_one_message_that_fails(
+    scripted_server: ServerFactory, replies: dict[str, Any], kind: type[SMTPError]
+) -> None:
+    """The error says all by itself, and survives pickle."""
+    server = scripted_server(replies=replies)
+    with (
+        connect(endpoint(server.port)) as opened,
+        pytest.raises(kind) as caught,
+    ):
+        opened.send("a@example.org", ["b@example.org"], b"Subject: \xc3\xa4\r\n\r\nx")
+    error = caught.value
+    assert error.peer == "the test server"
+    assert "(the test server)" in str(error).splitlines()[0]
+    assert "@" not in str(error)
+    assert error.transcript
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is kind
+    assert str(again) == str(error)
+    assert again.transcript == error.transcript
+    assert (again.transient, again.in_doubt) == (error.transient, error.in_doubt)
+    assert error.in_doubt == (kind is DeliveryInDoubt)
+
+
+def test_a_connection_lost_behind_a_verdict_is_no_failure(
+    scripted_server: ServerFactory,
+) -> None:
+    server = scripted_server(replies={"CONTENT": Answer(b"250 ok\r\n250 more\r\n")})
+    opened = connect(endpoint(server.port))
+    message = opened.send("a@example.org", ["b@example.org"], b"x")
+    assert statuses(message) == ["accepted"]
+    assert not opened.usable
+
+
+def test_transcript(scripted_server: ServerFactory) -> None:
+    server = scripted_server(users={USER: PASSWORD})
+    options = {"credentials": CREDENTIALS, "auth_mechanisms": ("LOGIN",)}
+    with connect(endpoint(server.port, **options)) as opened:
+        message, other = transaction("a"), transaction("b")
+        opened.deliver([message, other])
+        whole = opened.transcript(message)
+    times = [event.time for event in whole]
+    assert times == sorted(times)
+    texts = "\n".join(f"{event.direction}: {event.text}" for event in whole)
+    assert texts.startswith("*: connected to 127.0.0.1\nS: 220 scripted.test ESMTP")
+    assert "MAIL FROM:<a@example.org>" in texts
+    assert "b@example.org" not in texts
+    for secret in (PASSWORD, base64.b64encode(PASSWORD.encode()).decode()):
+        assert secret not in texts
+
+
+def test_on_done_is_told_each_message_as_soon_as_it_is_known(
+    scripted_server: ServerFactory,
+) -> None:
+    server = scripted_server()
+    messages = [transaction(f"m{number}") for number in range(3)]
+    order: list[str] = []
+
+    def source() -> Iterator[Any]:
+        for message in messages:
+            order.append(f"made {message.envelope.sender}")
+            yield message
+
+    with connect(endpoint(server.port)) as opened:
+        opened.deliver(source(), lambda done: order.append(f"done {done.envelope.sender}"))
+    assert order == [
+        "made m0@example.org",
+        "made m1@example.org",
+        "done m0@example.org",
+        "made m2@example.org",
+        "done m1@example.org",
+        "done m2@example.org",
+    ]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("broken source"), KeyboardInterrupt()])
+def test_a_source_that_fails_ends_the_connection(
+    scripted_server: ServerFactory, error: BaseException
+) -> None:
+    """Half a content can't be taken back; nothing of it is delivered."""
+
+    def pieces() -> Iterator[bytes]:
+        yield b"x\r\n" * 50_000
+        raise error
+
+    server = scripted_server()
+    message = transaction("a", 1, Content(pieces, None, eight_bit=False))
+    opened = connect(endpoint(server.port))
+    with pytest.raises(type(error)):
+        opened.deliver([message])
+    assert not opened.usable
+    assert not message.done
+    server.settle()
+    assert server.messages == []
+
+
+def test_closing_twice(scripted_server: ServerFactory) -> None:
+    server = scripted_server()
+    opened = connect(endpoint(server.port))
+    opened.close()
+    opened.close()
+    server.settle()
+    assert [line for line in server.commands if line == b"QUIT"] == [b"QUIT"]
+
+
+def test_what_was_learnt_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_MAX_TRAITS", 3)
+    for port in range(1, 6):
+        connection._traits_of(endpoint(port))
+    assert list(connection._traits) == [("127.0.0.1", port) for port in (3, 4, 5)]
+
+
+# -- a connection that changed while nobody looked
+
+
+class Watched(Dialler):
+    """Lets a test wait until the server's next octets, or its end, have arrived."""
+
+    def wait(self) -> None:
+        assert select.select([self.sockets[-1]], [], [], 10)[0]
+
+
+def test_the_end_while_the_content_is_made_is_no_doubt(scripted_server: ServerFactory) -> None:
+    """Nothing more is handed to a server that has gone: another connection may have it all."""
+    server = scripted_server(replies={"DATA": Answer(b"354 go\r\n", Then.CLOSE)})
+    dialler = Watched()
+
+    def pieces() -> Iterator[bytes]:
+        dialler.wait()
+        yield b"x"
+
+    opened = connect(endpoint(server.port), dial=dialler)
+    message = transaction("a", 1, Content(pieces, None, eight_bit=False))
+    error = loss_of(opened, message)
+    assert isinstance(error, Disconnected)
+    assert not message.done
+    assert dialler.taken.endswith(b"DATA\r\n")
+
+
+def test_a_reply_that_came_between_deliveries(scripted_server: ServerFactory) -> None:
+    """It is no answer to what is sent after it."""
+    server = scripted_server()
+    dialler = Watched()
+    opened = connect(endpoint(server.port), dial=dialler)
+    # Behind the engine's back: what the server answers was not asked for by the engine.
+    dialler.sockets[-1].sendall(b"NOOP\r\n")
+    dialler.wait()
+    message = transaction()
+    error = loss_of(opened, message)
+    assert isinstance(error, ProtocolError)
+    assert not message.done
+    assert b"MAIL" not in dialler.taken
+
+
+def test_421_that_came_between_deliveries(scripted_server: ServerFactory) -> None:
+    server = scripted_server(replies={"NOOP": Answer(b"421 4.4.2 idle\r\n", Then.CLOSE)})
+    dialler = Watched()
+    opened = connect(endpoint(server.port), dial=dialler)
+    dialler.sockets[-1].sendall(b"NOOP\r\n")
+    dialler.wait()
+    message = transaction()
+    error = loss_of(opened, message)
+    assert isinstance(error, Disconnected)
+    assert error.reply is not None
+    assert error.reply.code == 421
+    assert not message.done
+    assert b"MAIL" not in dialler.taken
+
+
+# -- limits
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_deadline_bounds_each_message(scripted_server: ServerFactory) -> None:
+    """A message whose time is over is not completed: that would only make doubt."""
+    server = scripted_server()
+    clock, dialler = Clock(), Dialler()
+
+    def slowly() -> Iterator[bytes]:
+        clock.now += 40
+        yield b"x"
+
+    opened = connect(endpoint(server.port, deadline=30), dial=dialler, clock=clock)
+    first, second = transaction("a"), transaction("b", 1, Content(slowly, None, eight_bit=False))
+    error = loss_of(opened, first, second)
+    assert isinstance(error, TimedOut)
+    assert statuses(first) == ["accepted"]
+    assert not second.done
+    server.settle()
+    assert len(server.messages) == 1
+
+
+def test_the_deadline_does_not_bound_a_batch(scripted_server: ServerFactory) -> None:
+    server = scripted_server()
+    clock = Clock()
+    messages = [transaction(f"m{number}") for number in range(5)]
+
+    def source() -> Iterator[Any]:
+        for message in messages:
+            clock.now += 20
+            yield message
+
+    opened = connect(endpoint(server.port, deadline=30), clock=clock)
+    with opened:
+        opened.deliver(source())
+    assert [statuses(message) for message in messages] == [["accepted"]] * 5
+
+
+def test_the_deadline_bounds_opening(scripted_server: ServerFactory) -> None:
+    server = scripted_server(replies={"GREETING": SILENCE})
+    error = failure_of(server.port, deadline=0.1)
+    assert isinstance(error, TimedOut)
+    assert error.stage == "GREETING"
+
+
+def test_time_spent_dialling_counts(scripted_server: ServerFactory) -> None:
+    """What remains after a long search for an address is all that opening has."""
+    server = scripted_server()
+    clock, dialler = Clock(), Dialler()
+    limits: list[float] = []
+
+    def dial(host: str, port: int, seconds: float, source: str | None) -> socket.socket:
+        limits.append(seconds)
+        clock.now += 8
+        return dialler(host, port, 10, source)
+
+    plan = endpoint(server.port, deadline=7)
+    with pytest.raises(TimedOut):
+        connect(plan, dial=dial, clock=clock)
+    assert limits == [7]
+
+
+# -- names
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "said"),
+    [
+        ("given.example", "web1.example.org", b"EHLO given.example"),
+        ("", "web1.example.org", b"EHLO web1.example.org"),
+        ("", "", b"EHLO [127.0.0.1]"),
+    ],
+)
+def test_ehlo_name(
     scripted_server: ServerFactory,
     monkeypatch: pytest.MonkeyPatch,
-    address: str,
     name: str,
+    found: str,
+    said: bytes,
 ) -> None:
-    monkeypatch.setattr(connection, "local_name", lambda: "")
-    monkeypatch.setattr(connection.Channel, "local_address", address)
+    monkeypatch.setattr(connection, "local_name", lambda: found)
     server = scripted_server()
-    connect(endpoint(server.port, ehlo_name="")).close()
-    server.settle(1)
-    assert server.connections[0].received.startswith(f"EHLO {name}\r\n".encode())
+    connect(endpoint(server.port, ehlo_name=name)).close()
+    assert server.commands[0] == said
 
 
-def test_an_own_way_to_dial(scripted_server: ServerFactory) -> None:
+@pytest.mark.parametrize(
+    ("address", "literal"),
+    [
+        ("192.0.2.1", "[192.0.2.1]"),
+        ("2001:db8::1", "[IPv6:2001:db8::1]"),
+        ("fe80::1%eth0", "[IPv6:fe80::1]"),
+        ("", "localhost"),
+    ],
+)
+def test_address_literals(address: str, literal: str) -> None:
+    assert connection._literal(address) == literal
+
+
+# -- passwords in clear
+
+
+class Remote(WatchedSocket):
+    """Loopback that looks like another machine."""
+
+    def getpeername(self) -> Any:
+        return "192.0.2.1", 25
+
+
+def dial_remote(host: str, port: int, timeout: float, source: str | None) -> socket.socket:
+    sock = Remote()
+    sock.connect((host, port))
+    return sock
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+def test_a_password_in_clear_stays_on_this_machine(
+    scripted_server: ServerFactory, mechanism: str
+) -> None:
+    server = scripted_server(users={USER: PASSWORD}, mechanisms=[mechanism])
+    plan = endpoint(server.port, credentials=CREDENTIALS)
+    with connect(plan) as opened:
+        assert opened.mechanism == mechanism
+    with pytest.raises(NotSupported) as caught:
+        connect(plan, dial=dial_remote)
+    assert caught.value.reason == "auth-without-tls"
+    assert "allow_auth_without_tls" in str(caught.value)
+    assert server.connections[1].verbs == ["EHLO"]
+
+
+def test_a_password_in_clear_can_be_allowed(scripted_server: ServerFactory) -> None:
+    server = scripted_server(users={USER: PASSWORD}, mechanisms=["PLAIN"])
+    plan = endpoint(server.port, credentials=CREDENTIALS, allow_auth_without_tls=True)
+    with connect(plan, dial=dial_remote) as opened:
+        assert opened.mechanism == "PLAIN"
+
+
+def test_a_mechanism_that_hides_the_password_needs_no_permission(
+    scripted_server: ServerFactory,
+) -> None:
+    server = scripted_server(users={USER: PASSWORD}, mechanisms=["PLAIN", "CRAM-MD5"])
+    with connect(endpoint(server.port, credentials=CREDENTIALS), dial=dial_remote) as opened:
+        assert opened.mechanism == "CRAM-MD5"
+
+
+# -- no secret in a frame
+
+MECHANISMS = ["PLAIN", "LOGIN", "CRAM-MD5"]
+FAILURES: dict[str, dict[str, Any]] = {
+    "refused": {"AUTH": None},
+    "reset": {"AUTH": RESET},
+    "silence": {"AUTH": SILENCE},
+    "garbage": {"AUTH": b"what?\r\n"},
+    "421": {"AUTH": Answer(b"421 bye\r\n", Then.CLOSE)},
+    "bad challenge": {"AUTH": b"334 no base64!\r\n"},
+    "endless challenges": {"AUTH": b"334 YQ==\r\n", "AUTH-RESPONSE": b"334 YQ==\r\n"},
+    "reset in the middle": {"AUTH": b"334 YQ==\r\n", "AUTH-RESPONSE": RESET},
+    "later": {"MAIL": RESET},
+}
+
+
+def forms_of(secret: str) -> list[str]:
+    """What must not be seen: the secret, and what it is part of in base64."""
+    plain = f"\0{USER}\0{secret}".encode()
+    return [
+        secret,
+        base64.b64encode(secret.encode()).decode(),
+        base64.b64encode(plain).decode(),
+        repr(plain)[2:-1],
+    ]
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+@pytest.mark.parametrize("kind", FAILURES)
+def test_no_secret_in_what_leaves(
+    scripted_server: ServerFactory, mechanism: str, kind: str
+) -> None:
+    """Error pages and trackers show every local variable of every frame."""
+    replies = {key: entry for key, entry in FAILURES[kind].items() if entry is not None}
+    users = {USER: "another"} if kind == "refused" else {USER: PASSWORD}
+    server = scripted_server(users=users, mechanisms=[mechanism], replies=replies)
+    plan = endpoint(server.port, credentials=CREDENTIALS, timeouts=BRIEF)
+    with pytest.raises(SMTPError) as caught:
+        attempt(plan)
+    shown = shown_by_trackers(caught.value) + repr(caught.value.to_dict())
+    shown += "".join(traceback.format_exception(caught.value))
+    for form in forms_of(PASSWORD):
+        assert form not in shown
+    if kind == "refused":
+        assert isinstance(caught.value, AuthenticationRefused)
+        first = str(caught.value).splitlines()[0]
+        assert first == "AUTH refused: 535 5.7.8 (the test server)"
+    pickle.loads(pickle.dumps(caught.value))
+
+
+def attempt(plan: Any) -> None:
+    with connect(plan) as opened:
+        opened.deliver([transaction()])
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+@pytest.mark.parametrize(
+    "secret", ["x" * 12_000, "y" * 9_200, "half\ud800surrogate", "nul\0inside"]
+)
+def test_no_secret_in_what_leaves_when_it_is_unfit(
+    scripted_server: ServerFactory, mechanism: str, secret: str
+) -> None:
+    server = scripted_server(users={USER: PASSWORD}, mechanisms=[mechanism])
+    credentials = Credentials(USER, lambda: secret)
+    error = failure_of(server.port, credentials=credentials)
+    assert isinstance(error, NotSupported)
+    shown = shown_by_trackers(error) + "".join(traceback.format_exception(error))
+    assert secret[:40] not in shown
+    assert not re.search(r"x{50}|y{50}", shown)
+
+
+def test_a_secret_that_cannot_be_had(scripted_server: ServerFactory) -> None:
+    """The callable's own exception leaves, and the connection is closed."""
+
+    class VaultError(Exception):
+        pass
+
+    def ask() -> str:
+        raise VaultError("sealed")
+
+    server = scripted_server(users={USER: PASSWORD})
+    with pytest.raises(VaultError, match="sealed"):
+        connect(endpoint(server.port, credentials=Credentials(USER, ask)))
+    server.settle()
+    assert server.connections[0].ended == "client"
+    assert b"AUTH" not in b"".join(server.commands)
+
+
+# -- errors of real connections survive pickle
+
+
+def test_errors_of_opening_survive_pickle(scripted_server: ServerFactory) -> None:
+    refusing = scripted_server(replies={"GREETING": b"554 5.7.1 go away\r\n"}).port
+    usual = scripted_server().port
+    errors = [
+        failure_of(refusing),
+        failure_of(usual, security=Security.IMPLICIT_TLS),
+        failure_of(usual, security=Security.STARTTLS),
+        failure_of(usual, security=Security.IMPLICIT_TLS, tls=TLSOptions(ca_text="none")),
+        failure_of(scripted_server(replies={"EHLO": b"421 bye\r\n"}).port),
+        failure_of(scripted_server(replies={"EHLO": SILENCE}).port, timeouts=BRIEF),
+        failure_of(scripted_server(replies={"EHLO": b"451 later\r\n"}).port),
+    ]
+    assert any(isinstance(error, TLSError) for error in errors)
+    for error in errors:
+        again = pickle.loads(pickle.dumps(error))
+        assert type(again) is type(error)
+        assert str(again) == str(error)
+        assert vars(again).keys() == vars(error).keys()
+        assert again.to_dict() == error.to_dict()
+        assert error.__cause__ is None
+        assert error.__context__ is None
+
+
+def test_a_connection_is_made_of_a_channel_only(scripted_server: ServerFactory) -> None:
+    """`Connection` opens nothing by itself: whoever has a socket can use it."""
     server = scripted_server()
-    asked: list[tuple[str, int]] = []
-
-    def through_a_tunnel(
-        host: str, port: int, timeout: float, source_address: str | None
-    ) -> socket.socket:
-        asked.append((host, port))
-        return dial("127.0.0.1", server.port, timeout, source_address)
-
-    there = endpoint(25, host="mx.example.org")
-    with connect(there, dial=through_a_tunnel) as open_connection:
-        open_connection.send("me@example.org", ["a@example.org"], TEXT)
-    assert asked == [("mx.example.org", 25)]
-    assert len(server.accepted) == 1
+    sock = Dialler()("127.0.0.1", server.port, 5, None)
+    opened = Connection(endpoint(server.port), Channel(sock), Clock())
+    opened.open()
+    opened.close()
+    assert opened.peer == "127.0.0.1"
