@@ -164,15 +164,16 @@ class Connection:
             return _drive(conversation, self._channel, self.endpoint, self._clock)
         except SMTPError as error:
             failure = error
-            self._session.broken = True
         except BaseException:
-            self._session.broken = True
+            self._give_up()
             raise
-        finally:
-            if self._session.broken:
-                self.close()
+        self._give_up()
         # Raised anew from here: the frames below have seen secrets.
         raise self._located(failure).with_traceback(None) from None
+
+    def _give_up(self) -> None:
+        self._session.broken = True
+        self.close()
 
     def _located(self, error: SMTPError, *transactions: Transaction) -> SMTPError:
         """The error with what it needs to be understood alone."""
