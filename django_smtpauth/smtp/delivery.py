@@ -96,7 +96,8 @@ class Delivery:
                 groups = self._begin(current)
                 yield from self._wire.write(groups.next())
             # The next message is made while the server thinks about this one.
-            following = self._next(transactions)
+            with self._wire.patience.suspended():
+                following = self._next(transactions)
             yield from self._finish(groups)
             if self._refused_for_streaming(current):
                 self._traits.streams = False

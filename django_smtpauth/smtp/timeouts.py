@@ -6,7 +6,8 @@ when the limit of the stage is over, because a limit bounds the whole reply and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -94,6 +95,16 @@ class Patience:
     def expect(self, seconds: float) -> None:
         """Begins the wait for one reply, or for one block of content to be taken."""
         self._reply_end = self._clock() + seconds
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """What the caller does meanwhile takes time that no limit counts."""
+        began = self._clock()
+        yield
+        spent = self._clock() - began
+        self._reply_end += spent
+        self._envelope_end = None if self._envelope_end is None else self._envelope_end + spent
+        self._end = None if self._end is None else self._end + spent
 
     def left(self) -> float:
         """Seconds until the first of all limits is over; 0.0 when one is."""

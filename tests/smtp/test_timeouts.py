@@ -108,3 +108,23 @@ def test_the_first_message_shares_the_time_until_content_with_opening() -> None:
     patience.flow()
     patience.expect(60)
     assert patience.left() == 30
+
+
+@pytest.mark.parametrize("deadline", [None, 20])
+def test_what_the_caller_does_meanwhile_is_not_counted(deadline: float | None) -> None:
+    clock = Clock()
+    patience = Patience(Timeouts(), clock, deadline=deadline)
+    with patience.suspended():
+        clock.advance(100)
+    assert patience.left() == 15
+    patience.expect(60)
+    assert patience.left() == (deadline or 25)
+
+
+def test_content_that_flows_has_no_time_to_give_back() -> None:
+    clock = Clock()
+    patience = Patience(Timeouts(), clock)
+    patience.flow()
+    with patience.suspended():
+        clock.advance(100)
+    assert patience.left() == 15
