@@ -540,3 +540,66 @@ def test_a_connection_is_made_of_a_channel_only(scripted_server: ServerFactory) 
     opened.open()
     opened.close()
     assert opened.peer == "127.0.0.1"
+
+
+# -- what remains usable
+
+
+@pytest.mark.parametrize(
+    ("replies", "kind"),
+    [
+        ({"RCPT": [b"550 5.1.1 no\r\n"]}, RecipientsRefused),
+        ({"CONTENT": [b"554 5.6.0 no\r\n"]}, ContentRefused),
+    ],
+)
+def test_a_refused_message_leaves_the_connection_open(
+    scripted_server: ServerFactory, replies: dict[str, Any], kind: type[SMTPError]
+) -> None:
+    server = scripted_server(replies=replies)
+    with connect(endpoint(server.port)) as opened:
+        with pytest.raises(kind) as caught:
+            opened.send("me@example.org", ["a@example.org"], b"x")
+        assert "RCPT TO:<a@example.org>" in [event.text for event in caught.value.transcript]
+        assert opened.usable
+        opened.send("me@example.org", ["a@example.org"], b"x")
+    assert len(server.accepted) == 1
+    assert server.violations == []
+
+
+def test_421_amid_the_content_is_no_verdict(scripted_server: ServerFactory) -> None:
+    server = scripted_server(
+        replies={"DATA": Answer(b"354 go\r\n421 4.3.2 bye\r\n", Then.CLOSE)},
+    )
+    message = transaction()
+    loss_of(connect(endpoint(server.port)), message)
+    assert statuses(message) == ["open"]
+
+
+def test_an_interrupt_ends_the_connection(scripted_server: ServerFactory) -> None:
+    server = scripted_server()
+    opened = connect(endpoint(server.port))
+
+    def interrupt(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        opened.deliver([transaction()], interrupt)
+    assert not opened.usable
+    opened.close()
+
+
+def test_an_own_way_to_dial(scripted_server: ServerFactory) -> None:
+    server = scripted_server()
+    asked: list[tuple[str, int]] = []
+    dialler = Dialler()
+
+    def through_a_tunnel(
+        host: str, port: int, timeout: float, source_address: str | None
+    ) -> socket.socket:
+        asked.append((host, port))
+        return dialler("127.0.0.1", server.port, timeout, source_address)
+
+    with connect(endpoint(25, host="mx.example.org"), dial=through_a_tunnel) as opened:
+        opened.send("me@example.org", ["a@example.org"], b"x")
+    assert asked == [("mx.example.org", 25)]
+    assert len(server.accepted) == 1
