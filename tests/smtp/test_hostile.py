@@ -30,7 +30,6 @@ from tests.servers.certificates import Certificates
 from tests.servers.fixtures import ServerFactory
 from tests.servers.scripted import (
     CLOSE,
-    ORDINARY,
     RESET,
     SILENCE,
     Answer,
@@ -595,13 +594,24 @@ def test_a_greeting_that_refuses(scripted_server: ServerFactory, greeting: bytes
     assert error.transient == greeting.startswith(b"4")
 
 
-def test_rset_refused(scripted_server: ServerFactory) -> None:
-    """Nobody knows what the server still holds: a new connection does."""
+def test_rset_refused_where_nothing_is_held(scripted_server: ServerFactory) -> None:
+    server = scripted_server(replies={"RSET": b"500 what?\r\n"}, extensions=[])
+    messages = [transaction("a"), transaction("b")]
+    attempt(server.port, *messages)
+    assert [statuses(message) for message in messages] == [["accepted"]] * 2
+
+
+@pytest.mark.parametrize("extensions", [[], ["PIPELINING"]])
+def test_rset_refused_amid_a_transaction(
+    scripted_server: ServerFactory, extensions: list[str]
+) -> None:
+    """Nobody knows what the server still holds: only a new connection is clean."""
     server = scripted_server(
-        replies={"RCPT": [b"550 no\r\n"], "RSET": [ORDINARY, b"500 what?\r\n"]},
-        extensions=[],
+        replies={"RCPT": [b"550 no\r\n"], "RSET": b"500 what?\r\n"}, extensions=extensions
     )
-    messages = [transaction("a"), transaction("b"), transaction("c", ["no@x.test", "ok@x.test"])]
-    with connect(endpoint(server.port)) as connection:
-        connection.deliver(messages[:2])
-        assert [statuses(message) for message in messages[:2]] == [["refused"], ["accepted"]]
+    refused, behind = transaction("a"), transaction("b")
+    error = session_failure(server, refused, behind)
+    assert isinstance(error, SMTPError)
+    assert statuses(refused) == ["refused"]
+    assert not behind.done
+    assert server.accepted == []
