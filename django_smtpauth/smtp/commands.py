@@ -24,11 +24,16 @@ _CONTROLS = re.compile(rb"[\x00-\x1f\x7f]")
 
 
 class Verb(str, enum.Enum):
-    """What is sent. GREETING and CONTENT are no commands, but they are owed a reply too."""
+    """What is sent. GREETING and CONTENT are no commands, but they are owed a reply too.
+
+    BDAT is a chunk that more will follow, LAST the one that completes the message; PROBE is a
+    chunk outside of any transaction, which only a server that discards it survives unharmed.
+    """
 
     GREETING = "GREETING"
     EHLO = "EHLO"
     HELO = "HELO"
+    LHLO = "LHLO"
     STARTTLS = "STARTTLS"
     AUTH = "AUTH"
     RESPONSE = "RESPONSE"
@@ -36,18 +41,36 @@ class Verb(str, enum.Enum):
     RCPT = "RCPT"
     DATA = "DATA"
     CONTENT = "CONTENT"
+    BDAT = "BDAT"
+    LAST = "LAST"
+    PROBE = "PROBE"
     RSET = "RSET"
     QUIT = "QUIT"
 
     @property
     def stage(self) -> str:
         """The name of the stage in errors and transcripts."""
-        return {"HELO": "EHLO", "RESPONSE": "AUTH", "STARTTLS": "TLS"}.get(self.value, self.value)
+        return _STAGES.get(self.value, self.value)
 
+    @property
+    def completes(self) -> bool:
+        """Whether a message is complete with it, and its reply the verdict (RFC 5321 4.1.1.4)."""
+        return self in (Verb.CONTENT, Verb.LAST)
+
+
+_STAGES: Final = {
+    "HELO": "EHLO",
+    "LHLO": "EHLO",
+    "RESPONSE": "AUTH",
+    "STARTTLS": "TLS",
+    "BDAT": "CONTENT",
+    "LAST": "CONTENT",
+}
 
 #: RFC 2920 3.1 (with 3207 section 4 and 4954 section 4): what may stand anywhere in a group.
-#: Message content may open one; everything else must be the last.
-ANYWHERE: Final = frozenset({Verb.MAIL, Verb.RCPT, Verb.RSET, Verb.CONTENT})
+#: Message content may open one, and RFC 3030 2 lets chunks stand anywhere; everything else must
+#: be the last.
+ANYWHERE: Final = frozenset({Verb.MAIL, Verb.RCPT, Verb.RSET, Verb.CONTENT, Verb.BDAT, Verb.LAST})
 
 
 @dataclass(frozen=True)
@@ -55,12 +78,14 @@ class Command:
     """One command: `line` is what is sent, `shown` what the transcript says, redacted.
 
     argument: the address of MAIL and RCPT, as it was given.
+    payload: octets that follow the line and belong to the command (BDAT).
     """
 
     verb: Verb
     line: bytes = field(repr=False)
     shown: str
     argument: str = ""
+    payload: int = 0
 
     @property
     def ends_group(self) -> bool:
@@ -81,6 +106,11 @@ def ehlo(name: str) -> Command:
 def helo(name: str) -> Command:
     """HELO, for servers that refuse EHLO."""
     return _command(Verb.HELO, "HELO", name)
+
+
+def lhlo(name: str) -> Command:
+    """LHLO, which takes the place of EHLO in LMTP (RFC 2033 4.1)."""
+    return _command(Verb.LHLO, "LHLO", name)
 
 
 def starttls() -> Command:
@@ -116,10 +146,10 @@ def mail(sender: str, parameters: Iterable[str] = (), *, utf8: bool = False) -> 
     return _command(Verb.MAIL, "MAIL", path, *parameters, utf8=utf8, argument=sender)
 
 
-def rcpt(recipient: str, *, utf8: bool = False) -> Command:
-    """RCPT (RFC 5321 4.1.1.3). Raises ValueError for a bad address."""
+def rcpt(recipient: str, parameters: Iterable[str] = (), *, utf8: bool = False) -> Command:
+    """RCPT with its parameters (RFC 5321 4.1.1.3). Raises ValueError for a bad address."""
     path = f"TO:<{Mailbox.parse(recipient)}>"
-    return _command(Verb.RCPT, "RCPT", path, utf8=utf8, argument=recipient)
+    return _command(Verb.RCPT, "RCPT", path, *parameters, utf8=utf8, argument=recipient)
 
 
 def data() -> Command:
@@ -131,6 +161,23 @@ def content(size: int | None) -> Command:
     """The message content that follows a 354; sent by itself, in blocks."""
     octets = "" if size is None else f", {size} octets"
     return Command(Verb.CONTENT, b"", f"[content{octets}]")
+
+
+def bdat(size: int, *, last: bool) -> Command:
+    """One chunk of the message, `size` octets that follow at once (RFC 3030 section 2)."""
+    words = ("BDAT", str(size), "LAST") if last else ("BDAT", str(size))
+    verb = Verb.LAST if last else Verb.BDAT
+    return Command(verb, _line(words), f"{' '.join(words)} [content]", payload=size)
+
+
+def probe() -> Command:
+    """Two octets as a chunk outside of any transaction: refused, and discarded (RFC 3030 2)."""
+    return Command(Verb.PROBE, b"BDAT 2 LAST\r\n\r\n", "BDAT 2 LAST")
+
+
+def late_answer(verb: Verb) -> Command:
+    """Nothing to send: one more reply to an earlier command of this kind is to come."""
+    return Command(verb, b"", "")
 
 
 def rset() -> Command:

@@ -16,7 +16,7 @@ from .content import Content
 from .delivery import Delivery, Policy, ServerTraits
 from .dialling import dial, is_address, local_name
 from .endpoint import Endpoint
-from .errors import SMTPError, TimedOut, TLSError
+from .errors import Disconnected, SMTPError, TimedOut, TLSError
 from .extensions import Extensions
 from .needs import Arrival, Call, Conversation, Exchange, Handshake, Need, StartTLS
 from .opening import Opened, open_session
@@ -109,12 +109,20 @@ class Connection:
         `on_done` is called with each transaction whose fate is known. `began` is when the
         operation that includes the first message began, by the connection's clock (dialling,
         for a connection opened on its behalf); None: now. Raises SMTPError when the
-        connection is lost: transactions that are not `done` then were not handed over.
+        connection is lost: transactions that are not `done` then were not handed over. Returns
+        early, with the rest not `done`, when a limit of the server is reached (RFC 9422): then
+        the connection is not `usable` any more.
         """
         delivery = Delivery(
             self._wire,
             _traits_of(self.endpoint),
-            Policy(pipelining=self.endpoint.pipelining),
+            Policy(
+                pipelining=self.endpoint.pipelining,
+                bdat=self.endpoint.bdat,
+                max_unanswered=self.endpoint.max_unanswered,
+                verified=self.tls is not None and self.endpoint.tls.verify,
+                authenticated=bool(self.mechanism),
+            ),
             on_done or _ignore,
         )
         self._run(delivery.run(iter(transactions), began))
@@ -131,6 +139,8 @@ class Connection:
         except SMTPError as error:
             if not transaction.done:
                 transaction.conclude_unsent(error)
+        if not transaction.done:
+            transaction.conclude_unsent(_limit_reached())
         if transaction.error is not None:
             raise self._located(transaction.error, transaction)
         return transaction
@@ -140,7 +150,7 @@ class Connection:
         if self._closed:
             return
         self._closed = True
-        if self._session.reusable:
+        if self._session.quiet:
             self._channel.queue(self._session.send(commands.quit_()))
             self._channel.close()
         else:
@@ -302,6 +312,12 @@ class _Waiter:
 
 def _too_late() -> TimedOut:
     return TimedOut("the server did not answer in time")
+
+
+def _limit_reached() -> SMTPError:
+    return Disconnected(
+        "the server takes no more over this connection", stage="MAIL", reason="limits"
+    )
 
 
 def _ignore(_: Transaction) -> None: ...

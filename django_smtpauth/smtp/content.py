@@ -1,14 +1,18 @@
 """Message content: what is known of it, and its form on the wire (RFC 5321 4.5.2, 2.3.8).
 
-On the wire text has CRLF line ends only, a dot is doubled at every line start, and the whole
-ends in `.CRLF`. The codec holds no more than one block of the content at a time.
+On the wire text has CRLF line ends only. Behind DATA a dot is doubled at every line start, and
+the whole ends in `.CRLF`; in chunks (RFC 3030) it is as it is. The codec holds no more than one
+block of the content at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
+#: When content goes in chunks (RFC 3030) to a server that takes them.
+Chunking = Literal["never", "after_rcpt", "eager"]
 #: Octets of one block: what is encoded, and timed, at once.
 BLOCK = 65_536
 #: Octets of a text line without its line end (RFC 5321 4.5.3.1.6).
@@ -23,12 +27,14 @@ class Content:
     size: octets before dot-stuffing, line ends counted as CRLF; None: unknown.
     eight_bit: whether an octet above 127 is among them.
     long_lines: whether a line exceeds 998 octets.
+    binary: not text: the octets go as they are, in chunks (BINARYMIME, RFC 3030 section 3).
     """
 
     source: Callable[[], Iterable[bytes]] = field(repr=False)
     size: int | None = None
     eight_bit: bool = True
     long_lines: bool = False
+    binary: bool = False
 
     @classmethod
     def of(cls, octets: bytes) -> Content:
@@ -36,6 +42,11 @@ class Content:
         octets = with_only_crlf(octets)
         size = len(octets) + (0 if octets.endswith(b"\r\n") or not octets else 2)
         return cls(lambda: (octets,), size, not octets.isascii(), has_long_lines(octets))
+
+    @classmethod
+    def of_binary(cls, octets: bytes) -> Content:
+        """Any octets, held in memory: they reach the server unchanged."""
+        return cls(lambda: (octets,), len(octets), binary=True)
 
     def blocks(self) -> Iterator[memoryview]:
         """The pieces of the source, none longer than one block."""
@@ -51,9 +62,32 @@ class Content:
             yield encoder.encode(block)
         yield encoder.end()
 
+    def chunks(self) -> Iterator[tuple[bytes, bool]]:
+        """The octets as they follow BDAT, and whether a chunk is the last one.
 
-class DotEncoder:
-    """Line ends and dot-stuffing across block borders (RFC 5321 4.5.2)."""
+        None is empty, since some servers hang on `BDAT 0 LAST`; none is longer than one block.
+        """
+        kept = bytearray()
+        for piece in self._pieces():
+            kept += piece
+            while len(kept) > BLOCK:
+                yield bytes(kept[:BLOCK]), False
+                del kept[:BLOCK]
+        yield bytes(kept) or b"\r\n", True
+
+    def _pieces(self) -> Iterator[bytes]:
+        if self.binary:
+            yield from map(bytes, self.blocks())
+            return
+        lines = LineEncoder()
+        for block in self.blocks():
+            yield lines.encode(block)
+        if not lines.complete:
+            yield b"\r\n"
+
+
+class LineEncoder:
+    """CRLF for every line end, across block borders."""
 
     def __init__(self) -> None:
         self._at_line_start = True
@@ -67,19 +101,37 @@ class DotEncoder:
         self._held_cr = data.endswith(b"\r")
         if self._held_cr:
             data = data[:-1]
-        if not data:
-            return b""
-        data = with_only_crlf(data)
+        if data:
+            data = with_only_crlf(data)
+            self._at_line_start = data.endswith(b"\n")
+        return data
+
+    @property
+    def complete(self) -> bool:
+        """Whether the text so far ends in a line end, or is empty; a CR held back is none yet."""
+        return self._at_line_start and not self._held_cr
+
+
+class DotEncoder:
+    """Line ends and dot-stuffing across block borders (RFC 5321 4.5.2)."""
+
+    def __init__(self) -> None:
+        self._lines = LineEncoder()
+        self._at_line_start = True
+
+    def encode(self, block: bytes | memoryview) -> bytes:
+        """The wire form of one block; a CR at its end is held back until the next."""
+        data = self._lines.encode(block)
         stuffed = data.replace(b"\n.", b"\n..")
         if self._at_line_start and data.startswith(b"."):
             stuffed = b"." + stuffed
-        self._at_line_start = data.endswith(b"\n")
+        if data:
+            self._at_line_start = data.endswith(b"\n")
         return stuffed
 
     def end(self) -> bytes:
         """What completes the content: a line end where one is missing, then the final dot."""
-        complete = self._at_line_start and not self._held_cr
-        return b".\r\n" if complete else b"\r\n.\r\n"
+        return b".\r\n" if self._lines.complete else b"\r\n.\r\n"
 
 
 def has_only_crlf(data: bytes) -> bool:

@@ -1,9 +1,14 @@
-"""Messages over an open session, streamed: the dialogue of MAIL, RCPT, DATA and content.
+"""Messages over an open session, streamed: the dialogue of MAIL, RCPT and content.
 
 With PIPELINING an envelope and its DATA leave in one write, and the envelope of the next message
 leaves behind the content of this one (RFC 2920 3.1: content may open a group). So N messages
 take N + 1 flights. Without it, one command at a time. The code is the same: a group is as long
 as the server allows.
+
+Content goes behind DATA or, if the policy says so, in chunks (BDAT, RFC 3030): after the replies
+to the envelope, or *eagerly*, in one write with it, which saves a flight. A server that refuses
+a chunk without discarding its octets would run them as commands, so eager is for servers that
+have proven not to.
 
 What a server can't take is noted in ServerTraits and done the slower way, once and correctly.
 """
@@ -16,34 +21,53 @@ from dataclasses import dataclass
 from typing import Final
 
 from . import commands
-from .commands import Command, Verb
-from .content import BLOCK
-from .errors import ContentRefused, Disconnected, NotSupported, SMTPError
+from .content import BLOCK, Chunking
+from .demands import obstacle
+from .envelope import EnvelopeGroups, next_round
+from .errors import Disconnected, SMTPError
 from .needs import Conversation
-from .session import Session, State
+from .probing import discards_chunks
+from .session import State
 from .transaction import Transaction
 from .wire import Wire
 
-#: Bounds of one group, for the server's sake; reading while writing excludes deadlock anyway.
-MAX_GROUP_COMMANDS: Final = 256
-MAX_GROUP_OCTETS: Final = 16_384
+#: Commands in flight at most, so that memory stays bounded whatever the server does.
+MAX_IN_FLIGHT: Final = 256
+#: Seconds of silence after which a connection may have died unnoticed: content then waits for
+#: the replies to its envelope, since what is handed over to nobody is in doubt.
+SILENCE: Final = 5.0
 
 
 @dataclass
 class ServerTraits:
     """What a process has learnt about one server.
 
-    streams: whether it takes the next envelope behind the final dot of a message.
+    streams: whether it takes the next envelope behind the end of a message.
+    discards_chunks: whether it has proven to discard chunks that it refuses; None: not asked yet.
+    most_recipients: how many it takes in one transaction, where it refused more.
     """
 
     streams: bool = True
+    discards_chunks: bool | None = None
+    most_recipients: int | None = None
 
 
 @dataclass(frozen=True)
 class Policy:
-    """pipelining: send groups if the server offers it."""
+    """How a session may be used.
+
+    pipelining: send groups if the server offers it.
+    bdat: send content in chunks if the server offers it; what is binary goes in chunks anyway.
+    max_unanswered: complete messages that may lack their reply at once.
+    verified: the connection has TLS with a verified certificate. authenticated: somebody has
+        logged in.
+    """
 
     pipelining: bool = True
+    bdat: Chunking = "never"
+    max_unanswered: int = 1
+    verified: bool = False
+    authenticated: bool = False
 
 
 class Delivery:
@@ -51,7 +75,8 @@ class Delivery:
 
     `on_done` is called with each transaction as soon as its fate is known on this connection.
     When the connection is lost, transactions with a verdict or in doubt are concluded, all
-    others stay open (not handed over), and the error is raised.
+    others stay open (not handed over), and the error is raised. When a limit of the server is
+    reached the rest stays open, too, and the session is `spent`.
     """
 
     def __init__(
@@ -64,10 +89,15 @@ class Delivery:
         self._wire = wire
         self._session = wire.session
         self._traits = traits
+        self._policy = policy
         self._pipelining = policy.pipelining and wire.session.extensions.pipelining
         self._on_done = on_done
         self._under_way: list[Transaction] = []
-        # The one whose envelope left behind a final dot and may still be refused for that.
+        # Those that were sent eagerly, in the order of their replies.
+        self._flying: deque[Transaction] = deque()
+        # Those that have recipients left for another round.
+        self._again: deque[Transaction] = deque()
+        # The one whose envelope left behind a message's end and may still be refused for that.
         self._streamed: Transaction | None = None
 
     def run(
@@ -78,22 +108,39 @@ class Delivery:
         began: when the operation that includes the first message began, by the driver's clock.
         """
         try:
+            yield from self._prove_chunks()
             yield from self._stream(transactions, began)
         except SMTPError as error:
             for transaction in list(self._under_way):
                 self._resolve(transaction, error)
             raise
 
+    def _prove_chunks(self) -> Conversation[None]:
+        """Once per server, before the first chunk that does not wait for the envelope."""
+        offered = self._pipelining and self._session.extensions.chunking
+        if self._policy.bdat == "eager" and offered and self._traits.discards_chunks is None:
+            # If the connection does not survive it, that is the answer.
+            self._traits.discards_chunks = False
+            self._traits.discards_chunks = yield from discards_chunks(self._wire)
+
     def _stream(
         self, transactions: Iterator[Transaction], began: float | None
     ) -> Conversation[None]:
-        current = self._next(transactions)
+        following: Transaction | None = None
         groups: EnvelopeGroups | None = None
-        while current is not None:
+        while (current := following or self._next(transactions)) is not None:
+            following = None
+            if groups is None and not self._fits(current):
+                break
             self._wire.patience.start(began)
             began = None
             if groups is None:
                 groups = self._begin(current)
+                if self._may_be_eager(current, groups):
+                    yield from self._send_eagerly(current, groups)
+                    groups = None
+                    continue
+                yield from self._land(0)
                 yield from self._wire.write(groups.next())
             # The next message is made while the server thinks about this one.
             with self._wire.patience.suspended():
@@ -102,19 +149,29 @@ class Delivery:
             if self._refused_for_streaming(current):
                 self._traits.streams = False
                 yield from self._dismiss_data(current)
+                if self._session.spent:
+                    break
                 groups = self._begin(current)
                 yield from self._finish(groups)
-            groups = None
-            if self._session.state is State.CONTENT:
-                groups = yield from self._content(current, following)
+            groups = yield from self._send_content(current, following)
             self._conclude(current)
-            current = following
+        yield from self._land(0)
 
     def _begin(self, transaction: Transaction) -> EnvelopeGroups:
+        session = self._session
+        transaction.begin(
+            next_round(session, transaction, self._traits.most_recipients),
+            by_recipient=session.lmtp,
+        )
         if transaction not in self._under_way:
             self._under_way.append(transaction)
         self._streamed = None
-        return EnvelopeGroups(self._session, transaction, pipelining=self._pipelining)
+        data = not self._in_chunks(transaction)
+        return EnvelopeGroups(session, transaction, pipelining=self._pipelining, data=data)
+
+    def _in_chunks(self, transaction: Transaction) -> bool:
+        wanted = self._policy.bdat != "never" or transaction.content.binary
+        return wanted and self._session.extensions.chunking
 
     def _finish(self, groups: EnvelopeGroups) -> Conversation[None]:
         """Reads the replies to the group under way, and sends the groups that are left."""
@@ -128,61 +185,169 @@ class Delivery:
         if self._session.state is State.CLOSED:
             raise Disconnected("the server refused RSET", stage="RSET", transient=True)
 
+    # Content
+
+    def _send_content(
+        self, current: Transaction, following: Transaction | None
+    ) -> Conversation[EnvelopeGroups | None]:
+        """What follows the envelope of this round, with the next envelope behind it."""
+        if self._session.state is State.CONTENT:
+            return (yield from self._send_data(current, following))
+        if current.wanted and self._in_chunks(current):
+            return (yield from self._send_chunks(current, following))
+        return None
+
     def _dismiss_data(self, transaction: Transaction) -> Conversation[None]:
         """Answers a 354 that came although MAIL was refused, with nothing to send."""
         if self._session.state is State.CONTENT:
-            yield from self._content(transaction, None)
+            yield from self._send_data(transaction, None)
 
-    def _content(
+    def _send_data(
         self, current: Transaction, following: Transaction | None
     ) -> Conversation[EnvelopeGroups | None]:
-        """The content, or a lone dot if nobody is to get it, with the next envelope behind it."""
-        wire, session, patience = self._wire, self._session, self._wire.patience
-        wanted = bool(current.accepted) and not current.sender_refused
+        """The content behind a 354, or a lone dot if nobody is to get it."""
+        wire, session = self._wire, self._session
+        wanted = current.wanted
+        if not wanted and session.lmtp:
+            # One reply for each recipient: none, or one all the same? Nobody can tell.
+            session.spent = True
+            return None
         session.send(commands.content(current.content.size if wanted else 0), current)
-        patience.flow()
+        wire.patience.flow()
         tail = b".\r\n"
         if wanted:
             tail = yield from self._all_but_the_tail(current)
-        groups = None
         tail = session.content(tail, complete=True)
         if wanted:
             current.content_end = session.queued
-        if following is not None and self._pipelining and self._traits.streams:
-            groups = self._begin(following)
-            self._streamed = following
-            tail += groups.next()
-        patience.expect(patience.timeouts.content)
-        yield from wire.write(tail)
-        patience.expect(patience.timeouts.verdict)
-        yield from wire.until(self._content_is_answered)
-        self._stop_if_refused_early()
+        groups, envelope = self._envelope_behind(following)
+        yield from self._write_content(tail + envelope)
+        yield from self._content_answered(current)
         return groups
 
     def _all_but_the_tail(self, current: Transaction) -> Conversation[bytes]:
         """Sends the content in blocks; returns the last octets, which complete it."""
-        wire, patience = self._wire, self._wire.patience
         kept = b""
         for piece in current.content.encoded():
             if len(kept) + len(piece) > BLOCK:
-                patience.expect(patience.timeouts.content)
-                yield from wire.write(self._session.content(kept, complete=False))
+                yield from self._write_content(self._session.content(kept, complete=False))
                 self._stop_if_refused_early()
                 kept = b""
             kept += piece
         return kept
 
-    def _content_is_answered(self) -> bool:
+    def _send_chunks(
+        self, current: Transaction, following: Transaction | None
+    ) -> Conversation[EnvelopeGroups | None]:
+        """The content as chunks, until one is refused."""
+        groups: EnvelopeGroups | None = None
+        self._wire.patience.flow()
+        for octets, last in current.content.chunks():
+            out = self._chunk(current, octets, last=last)
+            if last:
+                groups, envelope = self._envelope_behind(following)
+                out += envelope
+            yield from self._write_content(out)
+            yield from self._wire.until(self._has_room)
+            self._stop_if_refused_early()
+            if not self._pipelining:
+                yield from self._content_answered(current)
+            if current.content_refused:
+                break
+        yield from self._content_answered(current)
+        return groups
+
+    def _chunk(self, current: Transaction, octets: bytes, *, last: bool) -> bytes:
+        session = self._session
+        out = session.send(commands.bdat(len(octets), last=last), current)
+        out += session.content(octets, complete=last)
+        if last:
+            current.content_end = session.queued
+        return out
+
+    def _envelope_behind(
+        self, following: Transaction | None
+    ) -> tuple[EnvelopeGroups | None, bytes]:
+        """The first group of the next envelope, if it may leave with the end of this message."""
+        streams = self._pipelining and self._traits.streams
+        if following is None or not streams or not self._fits(following):
+            return None, b""
+        groups = self._begin(following)
+        self._streamed = following
+        return groups, groups.next()
+
+    def _write_content(self, out: bytes) -> Conversation[None]:
+        patience = self._wire.patience
+        patience.expect(patience.timeouts.content)
+        yield from self._wire.write(out)
+
+    def _content_answered(self, current: Transaction) -> Conversation[None]:
+        """Waits for every reply to this message."""
+        self._wire.expect_reply()
+        yield from self._wire.until(lambda: not self._awaited(current))
+        self._stop_if_refused_early()
+
+    def _awaited(self, transaction: Transaction) -> bool:
+        """Whether the next reply is this transaction's; replies come in order."""
         flight = self._session.in_flight
-        return not flight or flight[0].command.verb is not Verb.CONTENT
+        return bool(flight) and flight[0].owner is transaction
+
+    def _has_room(self) -> bool:
+        return len(self._session.in_flight) < MAX_IN_FLIGHT
 
     def _stop_if_refused_early(self) -> None:
         """A refusal that came before the end of the content leaves the rest of it in the way."""
         if self._session.broken:
             raise Disconnected("the server refused the content before its end", stage="CONTENT")
 
+    # Eager chunks
+
+    def _may_be_eager(self, transaction: Transaction, groups: EnvelopeGroups) -> bool:
+        """Whether envelope and content may leave in one write, before any reply."""
+        size = transaction.content.size
+        return (
+            self._policy.bdat == "eager"
+            and self._traits.discards_chunks is True
+            and self._pipelining
+            and not transaction.envelope.all_or_none
+            # A larger one is not sent before the server has agreed to its envelope.
+            and size is not None
+            and size <= BLOCK
+            and groups.is_one_group
+            and (bool(self._flying) or not self._wire.silent_for(SILENCE))
+        )
+
+    def _send_eagerly(
+        self, transaction: Transaction, groups: EnvelopeGroups
+    ) -> Conversation[None]:
+        """The whole message in one write; its replies are waited for as late as allowed."""
+        out = groups.next()
+        for octets, last in transaction.content.chunks():
+            out += self._chunk(transaction, octets, last=last)
+        self._wire.patience.flow()
+        yield from self._write_content(out)
+        self._flying.append(transaction)
+        yield from self._land(self._policy.max_unanswered - 1)
+
+    def _land(self, left: int) -> Conversation[None]:
+        """Waits until at most so many eager messages lack a reply; concludes the others."""
+        self._wire.expect_reply()
+        while self._flying:
+            if not self._awaited(self._flying[0]):
+                self._conclude(self._flying.popleft())
+            elif len(self._flying) > left:
+                yield from self._wire.until(lambda: not self._awaited(self._flying[0]))
+            else:
+                break
+        if self._session.state is State.CLOSED:
+            raise Disconnected("the server refused RSET", stage="RSET", transient=True)
+
+    # Messages
+
     def _next(self, transactions: Iterator[Transaction]) -> Transaction | None:
         """The next message that may be sent to this server; others are concluded at once."""
+        while self._again:
+            return self._again.popleft()
         for transaction in transactions:
             obstacle = self._obstacle(transaction)
             if obstacle is None:
@@ -192,100 +357,58 @@ class Delivery:
         return None
 
     def _obstacle(self, transaction: Transaction) -> SMTPError | None:
-        """Why the server would not, or must not, get this message; found before it is sent."""
-        content, extensions = transaction.content, self._session.extensions
-        if content.size and extensions.size and content.size > extensions.size:
-            return ContentRefused(
-                f"the message has {content.size} octets, the server takes {extensions.size}",
-                stage="MAIL",
-                reason="size",
-                transient=False,
-            )
-        if transaction.envelope.needs_utf8 and not extensions.smtputf8:
-            named = transaction.envelope.utf8_addresses
-            return NotSupported(
-                "an address needs SMTPUTF8, which the server lacks",
-                stage="MAIL",
-                reason="smtputf8",
-                cure=f"This server can't deliver to or from: {', '.join(named)}." if named else "",
-            )
-        missing = ""
-        if content.long_lines:
-            missing = "a line is longer than 998 octets"
-        elif content.eight_bit and not extensions.eight_bit:
-            missing = "the content is 8-bit and the server lacks 8BITMIME"
-        if missing:
-            return NotSupported(missing, stage="MAIL", reason="not-7bit")
-        return None
+        policy = self._policy
+        return obstacle(
+            transaction,
+            self._session.extensions,
+            verified=policy.verified,
+            authenticated=policy.authenticated,
+        )
+
+    def _fits(self, transaction: Transaction) -> bool:
+        """Whether this session takes one more round of the message; if not it is spent."""
+        session, most = self._session, self._session.extensions.limits.mails
+        exhausted = most is not None and session.mails >= most
+        if exhausted or not next_round(session, transaction):
+            session.spent = True
+        return not session.spent
 
     def _conclude(self, transaction: Transaction) -> None:
         self._under_way.remove(transaction)
+        self._note_limit(transaction)
         transaction.conclude()
-        self._on_done(transaction)
+        if transaction.done:
+            self._on_done(transaction)
+        else:
+            self._again.append(transaction)
+
+    def _note_limit(self, transaction: Transaction) -> None:
+        if transaction.limit is not None:
+            self._traits.most_recipients = transaction.limit
 
     def _refused_for_streaming(self, transaction: Transaction) -> bool:
-        """Whether the server could not take this envelope because it came with a final dot."""
+        """Whether the server could not take this envelope because it came with a message's end."""
         reply = transaction.sender_reply
         return transaction is self._streamed and reply is not None and reply.code == 503
 
     def _resolve(self, transaction: Transaction, error: SMTPError) -> None:
         """The connection is lost: what is known of this transaction?"""
-        end = transaction.content_end
         if self._refused_for_streaming(transaction):
             return
         if transaction.decided:
             self._conclude(transaction)
-        elif end is not None and self._wire.handed >= end:
+        elif self._is_in_doubt(transaction, error):
             self._under_way.remove(transaction)
             transaction.conclude_lost(error)
-            self._on_done(transaction)
+            if transaction.done:
+                self._on_done(transaction)
 
-
-class EnvelopeGroups:
-    """The commands of one transaction's envelope, cut into groups.
-
-    `next()` puts the next group in flight and returns its octets. A group holds one command
-    without PIPELINING. MAIL is preceded by RSET unless the session is known to be clean.
-    """
-
-    def __init__(self, session: Session, transaction: Transaction, *, pipelining: bool) -> None:
-        self._session = session
-        self._transaction = transaction
-        self._commands = deque(_envelope_commands(session, transaction))
-        self._most = MAX_GROUP_COMMANDS if pipelining else 1
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing is left that makes sense to send."""
-        if not self._commands or self._transaction.sender_refused:
-            return True
-        only_data_left = self._commands[0].verb is Verb.DATA
-        return only_data_left and not self._transaction.accepted
-
-    def next(self) -> bytes:
-        """The octets of the next group."""
-        group = bytearray()
-        for _ in range(self._most):
-            if not self._commands or len(group) + len(self._commands[0].line) > MAX_GROUP_OCTETS:
-                break
-            group += self._session.send(self._commands.popleft(), self._transaction)
-        return bytes(group)
-
-
-def _envelope_commands(session: Session, transaction: Transaction) -> Iterator[Command]:
-    recipients = transaction.begin()
-    envelope, content = transaction.envelope, transaction.content
-    utf8 = envelope.needs_utf8
-    if not session.fresh:
-        yield commands.rset()
-    parameters = []
-    if content.size is not None and "SIZE" in session.extensions:
-        parameters.append(f"SIZE={content.size}")
-    if content.eight_bit:
-        parameters.append("BODY=8BITMIME")
-    if utf8:
-        parameters.append("SMTPUTF8")
-    yield commands.mail(envelope.sender, parameters, utf8=utf8)
-    for recipient in recipients:
-        yield commands.rcpt(recipient.address, utf8=utf8)
-    yield commands.data()
+    def _is_in_doubt(self, transaction: Transaction, error: SMTPError) -> bool:
+        """Whether the server had the whole message and may have accepted it."""
+        end = transaction.content_end
+        if end is None or self._wire.handed < end:
+            return False
+        # What stands behind the command that was answered with 421 was never looked at; but in
+        # LMTP that may be the verdict for one recipient of several.
+        goodbye = error.reply is not None and error.reply.code == 421
+        return transaction.final is not None or not (goodbye or transaction.sender_refused)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
+from .content import Chunking
 from .sasl.credentials import Credentials
 from .timeouts import Timeouts
 from .tls import Security, TLSOptions
@@ -22,6 +24,8 @@ class Endpoint:
     pipelining: False sends one command at a time whatever the server offers.
     max_unanswered: complete messages of one connection that may lack their reply at once.
     source_address: local IP address to connect from.
+    protocol: "lmtp" for a local delivery agent, which answers for each recipient (RFC 2033).
+    bdat: whether content goes in chunks (RFC 3030), see `delivery`.
     """
 
     host: str
@@ -38,6 +42,8 @@ class Endpoint:
     pipelining: bool = True
     max_unanswered: int = 1
     source_address: str | None = None
+    protocol: Literal["smtp", "lmtp"] = "smtp"
+    bdat: Chunking = "never"
 
     @property
     def address(self) -> tuple[str, int]:

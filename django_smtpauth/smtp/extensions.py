@@ -12,6 +12,31 @@ from .replies import Reply
 #: At most 20 digits (RFC 1870 section 4).
 _SIZE = re.compile("[0-9]{1,20}")
 _OLD_AUTH = re.compile("^AUTH=", re.IGNORECASE)
+#: RFC 9422 section 3: a limit is a number of at most six digits, and not zero.
+_LIMIT = re.compile("0*[1-9][0-9]{0,5}")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a server said it takes at most (RFC 9422 section 4); None: not told.
+
+    mails: MAIL commands of one session. recipients: RCPT commands of one transaction.
+    domains: different domains among the recipients of one session.
+    """
+
+    mails: int | None = None
+    recipients: int | None = None
+    domains: int | None = None
+
+    @classmethod
+    def parse(cls, parameters: str) -> Limits:
+        """Reads the parameters of LIMITS; what is unknown or malformed is passed over."""
+        values = {}
+        for word in parameters.split():
+            name, _, value = word.partition("=")
+            if _LIMIT.fullmatch(value):
+                values[name.upper()] = int(value)
+        return cls(values.get("MAILMAX"), values.get("RCPTMAX"), values.get("RCPTDOMAINMAX"))
 
 
 @dataclass(frozen=True)
@@ -71,6 +96,21 @@ class Extensions:
     def smtputf8(self) -> bool:
         """Whether addresses and headers may be UTF-8 (RFC 6531)."""
         return "SMTPUTF8" in self.keywords
+
+    @property
+    def chunking(self) -> bool:
+        """Whether content may be sent by BDAT (RFC 3030)."""
+        return "CHUNKING" in self.keywords
+
+    @property
+    def binary(self) -> bool:
+        """Whether content may be any octets, without lines (RFC 3030 section 3)."""
+        return self.chunking and "BINARYMIME" in self.keywords
+
+    @cached_property
+    def limits(self) -> Limits:
+        """The limits that the server told (RFC 9422)."""
+        return Limits.parse(self.keywords.get("LIMITS", ""))
 
     def to_dict(self) -> dict[str, str]:
         """The keywords as JSON-ready values."""

@@ -42,11 +42,10 @@ def open_session(
     if endpoint.security is Security.IMPLICIT_TLS:
         opened.tls = yield from _handshake(wire)
     opened.greeting = yield from _greeting(wire)
-    demands = _demands(endpoint)
-    yield from _hello(wire, ehlo_name, demands)
+    yield from _hello(wire, ehlo_name, endpoint)
     if endpoint.security is Security.STARTTLS:
         opened.tls = yield from _start_tls(wire)
-        yield from _hello(wire, ehlo_name, demands)
+        yield from _hello(wire, ehlo_name, endpoint)
     if endpoint.credentials is not None:
         opened.mechanism = yield from log_in(
             wire, endpoint, endpoint.credentials, opened.tls, loopback=loopback
@@ -74,10 +73,18 @@ def _greeting(wire: Wire) -> Conversation[Reply]:
     return reply
 
 
-def _hello(wire: Wire, name: str, demands: str) -> Conversation[None]:
-    """EHLO, or HELO where a server refuses it for good (RFC 5321 3.2)."""
-    reply = yield from wire.ask(commands.ehlo(name))
+def _hello(wire: Wire, name: str, endpoint: Endpoint) -> Conversation[None]:
+    """EHLO, or HELO where a server refuses it for good (RFC 5321 3.2); in LMTP it is LHLO."""
+    if endpoint.protocol == "lmtp":
+        reply = yield from wire.ask(commands.lhlo(name))
+        if reply.klass == 5:
+            raise HelloRefused(
+                stage="EHLO", reply=reply, cure="Is this a server for SMTP? Use protocol 'smtp'."
+            )
+    else:
+        reply = yield from wire.ask(commands.ehlo(name))
     if reply.klass == 5:
+        demands = _demands(endpoint)
         if demands:
             raise NotSupported(
                 f"the server refused EHLO, so it has no {demands}",

@@ -9,9 +9,11 @@ two cursors stand apart; pipelining is that distance and not a mode. When nothin
 the written cursor snaps to the truth.
 
 Commands in flight wait in a FIFO, each with its owner (a transaction, or None for the session's
-own business), and a reply belongs to the one that has waited longest. A reply that nobody waits
-for, a reply to a command that was not handed over yet, and a class that AFTER does not know are
-protocol errors: after any of them the session is broken and its connection must be closed.
+own business), and a reply belongs to the one that has waited longest. Each is owed one reply; only
+in LMTP what completes a message is owed one for each recipient that was accepted. A reply that
+nobody waits for, a reply to a command that was not handed over yet, and a class that AFTER does
+not know are protocol errors: after any of them the session is broken and its connection must be
+closed.
 """
 
 from __future__ import annotations
@@ -41,17 +43,25 @@ class State(enum.Enum):
     SENDER = enum.auto()  #: MAIL accepted
     RECIPIENTS = enum.auto()  #: at least one RCPT accepted
     CONTENT = enum.auto()  #: 354: the content is next
+    CHUNKS = enum.auto()  #: at least one chunk accepted, more are to come
+    FAILED = enum.auto()  #: a chunk was refused: RSET is next (RFC 3030 2)
     CLOSED = enum.auto()  #: QUIT, 421, or state unknown: nothing more is to be said
 
 
 #: state -> {what may be written: the state presumed from then on}
 MAY_SEND: dict[State, dict[Verb, State]] = {
     State.GREETING: {Verb.GREETING: State.HELLO},
-    State.HELLO: {Verb.EHLO: State.READY, Verb.HELO: State.READY, Verb.QUIT: State.CLOSED},
+    State.HELLO: {
+        Verb.EHLO: State.READY,
+        Verb.HELO: State.READY,
+        Verb.LHLO: State.READY,
+        Verb.QUIT: State.CLOSED,
+    },
     State.READY: {
         Verb.STARTTLS: State.SECURING,
         Verb.AUTH: State.AUTHENTICATING,
         Verb.MAIL: State.SENDER,
+        Verb.PROBE: State.READY,
         Verb.RSET: State.READY,
         Verb.QUIT: State.CLOSED,
     },
@@ -65,10 +75,19 @@ MAY_SEND: dict[State, dict[Verb, State]] = {
     State.RECIPIENTS: {
         Verb.RCPT: State.RECIPIENTS,
         Verb.DATA: State.CONTENT,
+        Verb.BDAT: State.CHUNKS,
+        Verb.LAST: State.READY,
         Verb.RSET: State.READY,
         Verb.QUIT: State.CLOSED,
     },
     State.CONTENT: {Verb.CONTENT: State.READY},
+    State.CHUNKS: {
+        Verb.BDAT: State.CHUNKS,
+        Verb.LAST: State.READY,
+        Verb.RSET: State.READY,
+        Verb.QUIT: State.CLOSED,
+    },
+    State.FAILED: {Verb.RSET: State.READY, Verb.QUIT: State.CLOSED},
     State.CLOSED: {},
 }
 
@@ -77,12 +96,11 @@ AFTER: dict[tuple[State, Verb, int], State] = {
     (State.GREETING, Verb.GREETING, 2): State.HELLO,
     (State.GREETING, Verb.GREETING, 4): State.CLOSED,
     (State.GREETING, Verb.GREETING, 5): State.CLOSED,
-    (State.HELLO, Verb.EHLO, 2): State.READY,
-    (State.HELLO, Verb.EHLO, 4): State.HELLO,
-    (State.HELLO, Verb.EHLO, 5): State.HELLO,
-    (State.HELLO, Verb.HELO, 2): State.READY,
-    (State.HELLO, Verb.HELO, 4): State.HELLO,
-    (State.HELLO, Verb.HELO, 5): State.HELLO,
+    **{
+        (State.HELLO, verb, klass): State.READY if klass == 2 else State.HELLO
+        for verb in (Verb.EHLO, Verb.HELO, Verb.LHLO)
+        for klass in (2, 4, 5)
+    },
     (State.READY, Verb.STARTTLS, 2): State.SECURING,
     (State.READY, Verb.STARTTLS, 4): State.READY,
     (State.READY, Verb.STARTTLS, 5): State.READY,
@@ -97,41 +115,64 @@ AFTER: dict[tuple[State, Verb, int], State] = {
     (State.READY, Verb.MAIL, 2): State.SENDER,
     (State.READY, Verb.MAIL, 4): State.READY,
     (State.READY, Verb.MAIL, 5): State.READY,
+    (State.READY, Verb.PROBE, 4): State.READY,
+    (State.READY, Verb.PROBE, 5): State.READY,
     # What was pipelined behind a MAIL that the server refused.
-    (State.READY, Verb.RCPT, 4): State.READY,
-    (State.READY, Verb.RCPT, 5): State.READY,
     (State.READY, Verb.DATA, 3): State.CONTENT,
-    (State.READY, Verb.DATA, 4): State.READY,
-    (State.READY, Verb.DATA, 5): State.READY,
+    **{
+        (State.READY, verb, klass): State.READY
+        for verb in (Verb.RCPT, Verb.DATA, Verb.BDAT, Verb.LAST)
+        for klass in (4, 5)
+    },
     (State.SENDER, Verb.RCPT, 2): State.RECIPIENTS,
-    (State.SENDER, Verb.RCPT, 4): State.SENDER,
-    (State.SENDER, Verb.RCPT, 5): State.SENDER,
     # What was pipelined behind recipients of whom none was accepted.
     (State.SENDER, Verb.DATA, 3): State.CONTENT,
-    (State.SENDER, Verb.DATA, 4): State.SENDER,
-    (State.SENDER, Verb.DATA, 5): State.SENDER,
-    (State.RECIPIENTS, Verb.RCPT, 2): State.RECIPIENTS,
-    (State.RECIPIENTS, Verb.RCPT, 4): State.RECIPIENTS,
-    (State.RECIPIENTS, Verb.RCPT, 5): State.RECIPIENTS,
+    **{
+        (State.SENDER, verb, klass): State.SENDER
+        for verb in (Verb.RCPT, Verb.DATA, Verb.BDAT, Verb.LAST)
+        for klass in (4, 5)
+    },
     (State.RECIPIENTS, Verb.DATA, 3): State.CONTENT,
-    (State.RECIPIENTS, Verb.DATA, 4): State.RECIPIENTS,
-    (State.RECIPIENTS, Verb.DATA, 5): State.RECIPIENTS,
+    **{
+        (State.RECIPIENTS, verb, klass): State.RECIPIENTS
+        for verb in (Verb.RCPT, Verb.DATA)
+        for klass in (2, 4, 5)
+        if (verb, klass) != (Verb.DATA, 2)
+    },
     (State.CONTENT, Verb.CONTENT, 2): State.READY,
     (State.CONTENT, Verb.CONTENT, 4): State.READY,
     (State.CONTENT, Verb.CONTENT, 5): State.READY,
+    **{
+        (state, verb, klass): accepted if klass == 2 else State.FAILED
+        for state in (State.RECIPIENTS, State.CHUNKS)
+        for verb, accepted in ((Verb.BDAT, State.CHUNKS), (Verb.LAST, State.READY))
+        for klass in (2, 4, 5)
+    },
+    # What was pipelined behind the chunk that was refused.
+    **{
+        (State.FAILED, verb, klass): State.FAILED
+        for verb in (Verb.BDAT, Verb.LAST)
+        for klass in (4, 5)
+    },
     (State.READY, Verb.RSET, 2): State.READY,
     (State.READY, Verb.RSET, 4): State.READY,
     (State.READY, Verb.RSET, 5): State.READY,
-    (State.SENDER, Verb.RSET, 2): State.READY,
-    (State.RECIPIENTS, Verb.RSET, 2): State.READY,
     # RSET can't fail (RFC 5321 4.1.1.5): where it does, nobody knows what the server holds.
-    (State.SENDER, Verb.RSET, 4): State.CLOSED,
-    (State.SENDER, Verb.RSET, 5): State.CLOSED,
-    (State.RECIPIENTS, Verb.RSET, 4): State.CLOSED,
-    (State.RECIPIENTS, Verb.RSET, 5): State.CLOSED,
+    **{
+        (state, Verb.RSET, klass): State.READY if klass == 2 else State.CLOSED
+        for state in (State.SENDER, State.RECIPIENTS, State.CHUNKS, State.FAILED)
+        for klass in (2, 4, 5)
+    },
     **{
         (state, Verb.QUIT, klass): State.CLOSED
-        for state in (State.HELLO, State.READY, State.SENDER, State.RECIPIENTS)
+        for state in (
+            State.HELLO,
+            State.READY,
+            State.SENDER,
+            State.RECIPIENTS,
+            State.CHUNKS,
+            State.FAILED,
+        )
         for klass in (2, 4, 5)
     },
 }
@@ -169,7 +210,8 @@ class Session:
     """Cursors, commands in flight, extensions and the redacted log of one connection.
 
     `send()` turns a command into octets; `receive()` turns octets into answers. `queued` counts
-    the octets written so far, content included.
+    the octets written so far, content included. `mails` counts the MAIL commands, and `domains`
+    holds those of the recipients: a server may limit both (RFC 9422).
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -179,32 +221,45 @@ class Session:
         self.in_flight: deque[Pending] = deque()
         self.queued = 0
         self.broken = False
+        #: Nothing more may be sent, though nothing went wrong.
+        self.spent = False
+        #: LHLO was accepted: the session is LMTP (RFC 2033).
+        self.lmtp = False
+        self.mails = 0
+        self.domains: set[str] = set()
         #: No transaction since the last known clean point: a MAIL needs no RSET before it.
         self.fresh = True
         self.events = new_log()
         self._clock = clock
         self._parser = ReplyParser()
         self._hidden: list[str] = []
+        # Recipients accepted in this transaction, and verdicts that came for them so far.
+        self._accepted = self._verdicts = 0
 
     def send(self, command: Command, owner: Owner | None = None) -> bytes:
         """The octets of a command, which is in flight from now on. Raises RuntimeError for a
         command that may not be sent here: that is a mistake of the caller, not of the server."""
-        waits = bool(self.in_flight) and self.in_flight[-1].command.ends_group
         presumed = MAY_SEND[self.written].get(command.verb)
-        if presumed is None or waits or self.broken:
+        if presumed is None or self._must_wait or self.broken:
             raise RuntimeError(f"{command.verb.value} may not be sent in {self.written.name}.")
         self.written = presumed
         self.queued += len(command.line)
-        end = None if command.verb is Verb.CONTENT else self.queued
+        end = None if command.verb is Verb.CONTENT else self.queued + command.payload
         self.in_flight.append(Pending(command, owner, end))
         if command.verb is Verb.MAIL:
             self.fresh = False
+            self.mails += 1
+        elif command.verb is Verb.RCPT:
+            self.domains.add(command.argument.rpartition("@")[2].lower())
         if command.shown:
             self.log("C", command.verb.stage, command.shown, owner)
         return command.line
 
     def content(self, octets: bytes, *, complete: bool) -> bytes:
-        """Octets of the content that is in flight; its reply may come when it is complete."""
+        """Octets of the content, or of the chunk, that is in flight.
+
+        complete: the content of DATA ends here; until then no reply to it is believed.
+        """
         self.queued += len(octets)
         if complete:
             self.in_flight.append(self.in_flight.pop()._replace(end=self.queued))
@@ -239,10 +294,15 @@ class Session:
         return "TLS" if self.state is State.SECURING else ""
 
     @property
-    def reusable(self) -> bool:
-        """Whether another message may be sent over this session."""
+    def quiet(self) -> bool:
+        """Whether nothing is awaited and a command, QUIT at least, may be sent."""
         quiet = not self.in_flight and self._parser.empty
         return quiet and not self.broken and self.state in _OPEN
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another message may be sent over this session."""
+        return self.quiet and not self.spent
 
     def secured(self, protocol: str) -> None:
         """TLS is established: all that was learnt without it is forgotten (RFC 3207 4.2)."""
@@ -260,6 +320,14 @@ class Session:
         """Adds one event to the owner's log, or to the session's own."""
         log = self.events if owner is None else owner.events
         log.append(Event(self._clock(), direction, stage, text))
+
+    @property
+    def _must_wait(self) -> bool:
+        """Whether the last command ends its group, or lacks octets of its content."""
+        if not self.in_flight:
+            return False
+        command, _, end = self.in_flight[-1]
+        return command.ends_group or end is None or end > self.queued
 
     def _next_reply(self) -> Reply | None:
         """The parser's, redacted: in the AUTH exchange a server may repeat what it heard."""
@@ -281,10 +349,9 @@ class Session:
         command, owner, end = self.in_flight[0]
         self.log("S", command.verb.stage, shown, owner)
         early = end is None or handed < end
-        verdict = command.verb is Verb.CONTENT and reply.klass in (4, 5)
-        if early and not verdict and reply.code != 421:
+        refusal = command.verb.stage == "CONTENT" and reply.klass in (4, 5)
+        if early and not refusal and reply.code != 421:
             raise ProtocolError(f"The server answered {command.verb.value} before it was sent.")
-        self.in_flight.popleft()
         if reply.code == 421:
             # To content that is not handed over it is no verdict, but the end of the session.
             return self._goodbye(reply, command, None if early else owner)
@@ -293,19 +360,42 @@ class Session:
             raise ProtocolError(
                 f"{reply.status} is no answer to {command.verb.value} in {self.state.name}."
             )
-        self.state = state
         if early:
             # The rest of the content is still on its way and would be read as commands.
             self.broken = True
+        self._count(command, reply)
+        if not self._owes_more(command):
+            self.in_flight.popleft()
+            self._move(command, reply, state)
+        return Answer(command, owner, reply)
+
+    def _move(self, command: Command, reply: Reply, state: State) -> None:
+        """A command has had all its replies: the state that follows, and what was learnt."""
+        self.state = state
         if state is State.CLOSED:
             self.in_flight.clear()
         if not self.in_flight:
             self.written = state
-        if command.verb is Verb.RSET or (command.verb is Verb.CONTENT and reply.klass == 2):
+        if command.verb is Verb.RSET or (command.verb.completes and reply.klass == 2):
             self.fresh = reply.klass == 2 and not self._mail_in_flight
-        if command.verb is Verb.EHLO and reply.klass == 2:
-            self.extensions = Extensions.parse(reply)
-        return Answer(command, owner, reply)
+        if command.verb in _HELLOS and reply.klass == 2:
+            self.lmtp = command.verb is Verb.LHLO
+            if command.verb is not Verb.HELO:
+                self.extensions = Extensions.parse(reply)
+
+    def _count(self, command: Command, reply: Reply) -> None:
+        """Keeps the number of replies that the end of this transaction is owed."""
+        if command.verb is Verb.MAIL:
+            self._accepted = self._verdicts = 0
+        elif command.verb is Verb.RCPT:
+            self._accepted += reply.klass == 2
+        elif command.verb.completes:
+            self._verdicts += 1
+
+    def _owes_more(self, command: Command) -> bool:
+        """Whether further replies to this command are to come (RFC 2033 4.2, 4.3)."""
+        for_each = self.lmtp and command.verb.completes and self.state is not State.FAILED
+        return for_each and self._verdicts < self._accepted
 
     @property
     def _mail_in_flight(self) -> bool:
@@ -329,4 +419,5 @@ class Session:
         return Reply(reply.code, tuple(hidden.sub(REDACTED, line) for line in reply.lines))
 
 
-_OPEN = frozenset({State.READY, State.SENDER, State.RECIPIENTS})
+_HELLOS = frozenset({Verb.EHLO, Verb.HELO, Verb.LHLO})
+_OPEN = frozenset({State.READY, State.SENDER, State.RECIPIENTS, State.CHUNKS, State.FAILED})

@@ -68,7 +68,7 @@ class Patience:
         began: float | None = None,
     ) -> None:
         self.timeouts = timeouts
-        self._clock = clock
+        self.clock = clock
         self._deadline = deadline
         self._envelope_end: float | None = None
         self._end: float | None = None
@@ -82,7 +82,7 @@ class Patience:
         began: None for now; earlier for the first message after opening, since both together
             must not take longer.
         """
-        now = self._clock()
+        now = self.clock()
         start = now if began is None else began
         self._envelope_end = start + self.timeouts.until_content
         self._end = None if self._deadline is None else now + self._deadline
@@ -94,14 +94,14 @@ class Patience:
 
     def expect(self, seconds: float) -> None:
         """Begins the wait for one reply, or for one block of content to be taken."""
-        self._reply_end = self._clock() + seconds
+        self._reply_end = self.clock() + seconds
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
         """What the caller does meanwhile takes time that no limit counts."""
-        began = self._clock()
+        began = self.clock()
         yield
-        spent = self._clock() - began
+        spent = self.clock() - began
         self._reply_end += spent
         self._envelope_end = None if self._envelope_end is None else self._envelope_end + spent
         self._end = None if self._end is None else self._end + spent
@@ -109,4 +109,4 @@ class Patience:
     def left(self) -> float:
         """Seconds until the first of all limits is over; 0.0 when one is."""
         ends = [self._reply_end, self._envelope_end, self._end]
-        return max(0.0, min(end for end in ends if end is not None) - self._clock())
+        return max(0.0, min(end for end in ends if end is not None) - self.clock())

@@ -26,6 +26,7 @@ class Wire:
         self.session = session
         self.patience = patience
         self.handed = 0
+        self._heard = patience.clock()
 
     def ask(self, command: Command) -> Conversation[Reply]:
         """One command of the session's own, and its reply."""
@@ -47,6 +48,16 @@ class Wire:
         while not condition():
             yield from self._exchange(b"", want_reply=True)
 
+    def expect_reply(self) -> None:
+        """Begins the wait for the next reply; the verdict on a message may take longest."""
+        flight, timeouts = self.session.in_flight, self.patience.timeouts
+        verdict = bool(flight) and flight[0].command.verb.completes
+        self.patience.expect(timeouts.verdict if verdict else timeouts.reply)
+
+    def silent_for(self, seconds: float) -> bool:
+        """Whether the server said nothing for so long."""
+        return self.patience.clock() - self._heard >= seconds
+
     def settled(self) -> bool:
         """Whether nothing is in flight."""
         return not self.session.in_flight
@@ -54,9 +65,12 @@ class Wire:
     def _exchange(self, out: bytes, *, want_reply: bool) -> Conversation[None]:
         arrival = yield Exchange(out, want_reply, self.patience.left())
         self.handed = arrival.handed
+        if arrival.data:
+            self._heard = self.patience.clock()
         goodbye: Answer | None = None
         for answer in self.session.receive(arrival.data, arrival.handed):
-            self.patience.expect(self.patience.timeouts.reply)
+            if self.handed >= self.session.queued:
+                self.expect_reply()
             if answer.owner is not None:
                 answer.owner.take(answer.command, answer.reply)
             goodbye = answer if answer.reply.code == 421 else goodbye

@@ -108,12 +108,21 @@ class Server:
     """Answers command by command, knows content from commands, and remembers both.
 
     `answer(line)` gives the reply's lines without the last line end, "" for silence from then on,
-    None to close the connection. "GREETING" is asked first, "." stands for the end of content.
+    None to close the connection. "GREETING" is asked first, "." stands for the end of content
+    and, after the last of its octets, `BDAT n [LAST]` for a chunk. After LHLO the end of content
+    is asked about once for each recipient that was accepted.
+
+    swallows: whether the octets of a chunk outside of a transaction are discarded.
     """
 
-    def __init__(self, answer: Answers) -> None:
+    def __init__(self, answer: Answers, *, swallows: bool = True) -> None:
         self._answer = answer
+        self._swallows = swallows
         self._buffer = b""
+        self._chunk = ""
+        self._chunks = b""
+        self._lmtp = False
+        self._accepted = 0
         self._in_content = False
         self._greeted = False
         self._mute = False
@@ -130,6 +139,8 @@ class Server:
         return said
 
     def _take(self) -> str | None:
+        if self._chunk:
+            return self._take_chunk()
         if self._in_content:
             framed = b"\r\n" + self._buffer
             end = framed.find(b"\r\n.\r\n")
@@ -143,19 +154,50 @@ class Server:
         if not separator:
             return None
         self._buffer = rest
+        if line.startswith(b"BDAT") and (self._swallows or self._accepted):
+            self._chunk = line.decode()
+            return self._take_chunk()
         return line.decode()
+
+    def _take_chunk(self) -> str | None:
+        line = self._chunk
+        size = int(line.split(" ")[1])
+        if len(self._buffer) < size:
+            return None
+        self._chunk = ""
+        self._chunks += self._buffer[:size]
+        self._buffer = self._buffer[size:]
+        if line.endswith(" LAST"):
+            if self._accepted:
+                self.messages.append(self._chunks)
+            self._chunks = b""
+        return line
 
     def _reply(self, line: str) -> bytes:
         if line != "GREETING":
             self.lines.append(line)
+        completes = line == "." or line.endswith(" LAST")
+        verdicts = max(1, self._accepted) if self._lmtp and completes else 1
+        return b"".join(self._single_reply(line) for _ in range(verdicts))
+
+    def _single_reply(self, line: str) -> bytes:
         reply = self._answer(line)
         if reply is None:
             self.gone = True
             return b""
+        self._count(line, reply)
         self.gone = reply.startswith("421")
         self._mute = not reply
         self._in_content = line == "DATA" and reply.startswith("354")
         return reply.encode() + b"\r\n" if reply else b""
+
+    def _count(self, line: str, reply: str) -> None:
+        """Keeps what the end of content and chunks depend on."""
+        self._lmtp = self._lmtp or line.startswith("LHLO")
+        if line.startswith(("MAIL", "RSET")):
+            self._accepted = 0
+        elif line.startswith("RCPT") and reply.startswith("2"):
+            self._accepted += 1
 
 
 def answers(**replies: Entry) -> Answers:
@@ -165,22 +207,28 @@ def answers(**replies: Entry) -> Answers:
         "EHLO": "250-mx\r\n250-PIPELINING\r\n250-SIZE 1000000\r\n250 8BITMIME",
         "DATA": "354 go on",
         "DOT": "250 2.0.0 queued",
+        "LHLO": "250-mx\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 8BITMIME",
     }
     polite |= {
         key: list(value) if isinstance(value, list) else value for key, value in replies.items()
     }
 
-    refused = False
+    refused, recipients = True, 0
 
     def answer(line: str) -> str | None:
-        nonlocal refused
+        nonlocal refused, recipients
         verb = "DOT" if line == "." else line.split(" ")[0]
         if verb == "RCPT" and refused:
             return "503 5.5.1 MAIL first"
+        if verb == "BDAT" and not recipients:
+            return "503 5.5.1 RCPT first"
         reply = polite.get(line, polite.get(verb, "250 ok"))
         reply = reply.pop(0) if isinstance(reply, list) else reply
-        if verb == "MAIL":
-            refused = reply is not None and reply.startswith(("4", "5"))
+        good = reply is not None and reply.startswith("2")
+        if verb in ("MAIL", "RSET"):
+            refused, recipients = verb == "RSET" or not good, 0
+        elif verb == "RCPT":
+            recipients += good
         return reply
 
     return answer

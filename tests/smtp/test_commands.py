@@ -88,6 +88,10 @@ def test_a_command_remembers_the_address_as_it_was_given() -> None:
         (Verb.RCPT, False),
         (Verb.DATA, True),
         (Verb.CONTENT, False),
+        (Verb.BDAT, False),
+        (Verb.LAST, False),
+        (Verb.PROBE, True),
+        (Verb.LHLO, True),
         (Verb.RSET, False),
         (Verb.QUIT, True),
     ],
@@ -99,6 +103,9 @@ def test_which_commands_end_a_group(verb: Verb, ends: bool) -> None:
 def test_stages() -> None:
     assert {verb.value: verb.stage for verb in Verb if verb.stage != verb.value} == {
         "HELO": "EHLO",
+        "LHLO": "EHLO",
+        "BDAT": "CONTENT",
+        "LAST": "CONTENT",
         "RESPONSE": "AUTH",
         "STARTTLS": "TLS",
     }

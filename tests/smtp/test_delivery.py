@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from django_smtpauth.smtp.content import BLOCK, Content
-from django_smtpauth.smtp.delivery import MAX_GROUP_COMMANDS, MAX_GROUP_OCTETS, ServerTraits
+from django_smtpauth.smtp.delivery import ServerTraits
+from django_smtpauth.smtp.envelope import MAX_GROUP_COMMANDS, MAX_GROUP_OCTETS
 from django_smtpauth.smtp.errors import (
     ContentRefused,
     Disconnected,

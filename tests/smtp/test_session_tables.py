@@ -11,21 +11,23 @@ from django_smtpauth.smtp.errors import ProtocolError
 from django_smtpauth.smtp.session import AFTER, MAY_SEND, Session, State
 from tests.smtp.sansio import Clock, Someone, pieces
 
-# Typed by hand from RFC 5321 (3.1-3.3, 4.1.1, 4.1.4, 4.3.2), RFC 2920 (3.1), RFC 3207 (4, 4.2)
-# and RFC 4954 (4), and not from the code. A dot: may not be.
+# Typed by hand from RFC 5321 (3.1-3.3, 4.1.1, 4.1.4, 4.3.2), RFC 2920 (3.1), RFC 3030 (2),
+# RFC 3207 (4, 4.2), RFC 4954 (4) and RFC 2033 (4.1), and not from the code. A dot: may not be.
 #
 # What may be written in each state, and the state that the client presumes from then on.
 WRITTEN = """
-                GREETING EHLO   HELO   STARTTLS AUTH           RESPONSE       MAIL   RCPT       DATA    CONTENT RSET  QUIT
-GREETING        HELLO    .      .      .        .              .              .      .          .       .       .     .
-HELLO           .        READY  READY  .        .              .              .      .          .       .       .     CLOSED
-READY           .        .      .      SECURING AUTHENTICATING .              SENDER .          .       .       READY CLOSED
-SECURING        .        .      .      .        .              .              .      .          .       .       .     .
-AUTHENTICATING  .        .      .      .        .              AUTHENTICATING .      .          .       .       .     .
-SENDER          .        .      .      .        .              .              .      RECIPIENTS .       .       READY CLOSED
-RECIPIENTS      .        .      .      .        .              .              .      RECIPIENTS CONTENT .       READY CLOSED
-CONTENT         .        .      .      .        .              .              .      .          .       READY   .     .
-CLOSED          .        .      .      .        .              .              .      .          .       .       .     .
+                GREETING EHLO  HELO  LHLO  STARTTLS AUTH           RESPONSE       MAIL   RCPT       DATA    CONTENT BDAT   LAST  PROBE RSET  QUIT
+GREETING        HELLO    .     .     .     .        .              .              .      .          .       .       .      .     .     .     .
+HELLO           .        READY READY READY .        .              .              .      .          .       .       .      .     .     .     CLOSED
+READY           .        .     .     .     SECURING AUTHENTICATING .              SENDER .          .       .       .      .     READY READY CLOSED
+SECURING        .        .     .     .     .        .              .              .      .          .       .       .      .     .     .     .
+AUTHENTICATING  .        .     .     .     .        .              AUTHENTICATING .      .          .       .       .      .     .     .     .
+SENDER          .        .     .     .     .        .              .              .      RECIPIENTS .       .       .      .     .     READY CLOSED
+RECIPIENTS      .        .     .     .     .        .              .              .      RECIPIENTS CONTENT .       CHUNKS READY .     READY CLOSED
+CONTENT         .        .     .     .     .        .              .              .      .          .       READY   .      .     .     .     .
+CHUNKS          .        .     .     .     .        .              .              .      .          .       .       CHUNKS READY .     READY CLOSED
+FAILED          .        .     .     .     .        .              .              .      .          .       .       .      .     .     READY CLOSED
+CLOSED          .        .     .     .     .        .              .              .      .          .       .       .      .     .     .     .
 """  # noqa: E501 - a table
 
 # What really follows from the class of the reply.
@@ -34,6 +36,7 @@ state           command   2xx         3xx             4xx         5xx
 GREETING        GREETING  HELLO       .               CLOSED      CLOSED
 HELLO           EHLO      READY       .               HELLO       HELLO
 HELLO           HELO      READY       .               HELLO       HELLO
+HELLO           LHLO      READY       .               HELLO       HELLO
 HELLO           QUIT      CLOSED      .               CLOSED      CLOSED
 READY           STARTTLS  SECURING    .               READY       READY
 READY           AUTH      READY       AUTHENTICATING  READY       READY
@@ -41,21 +44,47 @@ AUTHENTICATING  RESPONSE  READY       AUTHENTICATING  READY       READY
 READY           MAIL      SENDER      .               READY       READY
 READY           RCPT      .           .               READY       READY
 READY           DATA      .           CONTENT         READY       READY
+READY           BDAT      .           .               READY       READY
+READY           LAST      .           .               READY       READY
+READY           PROBE     .           .               READY       READY
 READY           RSET      READY       .               READY       READY
 READY           QUIT      CLOSED      .               CLOSED      CLOSED
 SENDER          RCPT      RECIPIENTS  .               SENDER      SENDER
 SENDER          DATA      .           CONTENT         SENDER      SENDER
+SENDER          BDAT      .           .               SENDER      SENDER
+SENDER          LAST      .           .               SENDER      SENDER
 SENDER          RSET      READY       .               CLOSED      CLOSED
 SENDER          QUIT      CLOSED      .               CLOSED      CLOSED
 RECIPIENTS      RCPT      RECIPIENTS  .               RECIPIENTS  RECIPIENTS
 RECIPIENTS      DATA      .           CONTENT         RECIPIENTS  RECIPIENTS
+RECIPIENTS      BDAT      CHUNKS      .               FAILED      FAILED
+RECIPIENTS      LAST      READY       .               FAILED      FAILED
 RECIPIENTS      RSET      READY       .               CLOSED      CLOSED
 RECIPIENTS      QUIT      CLOSED      .               CLOSED      CLOSED
 CONTENT         CONTENT   READY       .               READY       READY
+CHUNKS          BDAT      CHUNKS      .               FAILED      FAILED
+CHUNKS          LAST      READY       .               FAILED      FAILED
+CHUNKS          RSET      READY       .               CLOSED      CLOSED
+CHUNKS          QUIT      CLOSED      .               CLOSED      CLOSED
+FAILED          BDAT      .           .               FAILED      FAILED
+FAILED          LAST      .           .               FAILED      FAILED
+FAILED          RSET      READY       .               CLOSED      CLOSED
+FAILED          QUIT      CLOSED      .               CLOSED      CLOSED
 """
 
 # RFC 2920 3.1, RFC 3207 4, RFC 4954 4: nothing may follow these before they are answered.
-LAST_OF_A_GROUP = {"GREETING", "EHLO", "HELO", "STARTTLS", "AUTH", "RESPONSE", "DATA", "QUIT"}
+LAST_OF_A_GROUP = {
+    "GREETING",
+    "EHLO",
+    "HELO",
+    "LHLO",
+    "STARTTLS",
+    "AUTH",
+    "RESPONSE",
+    "DATA",
+    "PROBE",
+    "QUIT",
+}
 
 
 def table(text: str) -> list[list[str]]:
@@ -104,6 +133,7 @@ LINES: dict[Verb, Command] = {
     Verb.GREETING: commands.greeting(),
     Verb.EHLO: commands.ehlo("me"),
     Verb.HELO: commands.helo("me"),
+    Verb.LHLO: commands.lhlo("me"),
     Verb.STARTTLS: commands.starttls(),
     Verb.AUTH: commands.auth("LOGIN", None),
     Verb.RESPONSE: commands.response(b"x"),
@@ -111,6 +141,9 @@ LINES: dict[Verb, Command] = {
     Verb.RCPT: commands.rcpt("c@d"),
     Verb.DATA: commands.data(),
     Verb.CONTENT: commands.content(3),
+    Verb.BDAT: commands.bdat(3, last=False),
+    Verb.LAST: commands.bdat(3, last=True),
+    Verb.PROBE: commands.probe(),
     Verb.RSET: commands.rset(),
     Verb.QUIT: commands.quit_(),
 }
@@ -128,6 +161,9 @@ class PlayedSession(RuleBasedStateMachine):
         self.truth = self.presumed = State.GREETING
         self.flying: list[tuple[Verb, Someone]] = []
         self.broken = False
+        # Only LMTP owes more than one reply: for each RCPT that it accepted (RFC 2033 4.2, 4.3).
+        self.lmtp = False
+        self.accepted = self.verdicts = 0
 
     def handed(self) -> int:
         return self.session.queued
@@ -145,11 +181,34 @@ class PlayedSession(RuleBasedStateMachine):
                 assert self.session.send(LINES[verb], owner) == LINES[verb].line
                 self.presumed = presumed
                 self.flying.append((verb, owner))
+                if verb in (Verb.CONTENT, Verb.BDAT, Verb.LAST):
+                    with pytest.raises(RuntimeError):
+                        self.session.send(LINES[Verb.RSET], owner)
+                    self.session.content(b".\r\n", complete=True)
 
-    @rule(recipients=st.integers(1, 4), reset=st.booleans())
-    def write_an_envelope(self, recipients: int, reset: bool) -> None:
-        for verb in [Verb.RSET] * reset + [Verb.MAIL] + [Verb.RCPT] * recipients + [Verb.DATA]:
+    @rule(
+        recipients=st.integers(1, 4),
+        reset=st.booleans(),
+        content=st.sampled_from([[Verb.DATA], [Verb.LAST], [Verb.BDAT, Verb.BDAT, Verb.LAST]]),
+    )
+    def write_an_envelope(self, recipients: int, reset: bool, content: list[Verb]) -> None:
+        for verb in [Verb.RSET] * reset + [Verb.MAIL] + [Verb.RCPT] * recipients + content:
             self.write(verb, 1)
+
+    def is_owed_more(self, verb: Verb, klass: int) -> bool:
+        """Whether the command that was answered so waits for another reply."""
+        if verb is Verb.MAIL:
+            self.accepted = self.verdicts = 0
+        elif verb is Verb.RCPT and klass == 2:
+            self.accepted += 1
+        elif verb is Verb.LHLO and klass == 2:
+            self.lmtp = True
+        elif verb in (Verb.EHLO, Verb.HELO) and klass == 2:
+            self.lmtp = False
+        elif verb in (Verb.CONTENT, Verb.LAST) and self.truth is not State.FAILED:
+            self.verdicts += 1
+            return self.lmtp and self.verdicts < self.accepted
+        return False
 
     @precondition(lambda self: self.flying and not self.broken)
     @rule(data=st.data(), count=st.integers(1, 6), sizes=st.lists(st.integers(0, 6), max_size=12))
@@ -158,17 +217,20 @@ class PlayedSession(RuleBasedStateMachine):
         said = b""
         while self.flying and count and self.truth is not State.CLOSED:
             count -= 1
-            verb, owner = self.flying.pop(0)
+            verb, owner = self.flying[0]
             classes = [k for k in (2, 3, 4, 5) if (self.truth, verb, k) in self.after]
             klass = data.draw(st.sampled_from(classes), label=f"class of the reply to {verb.name}")
+            said += b"%d0-one\r\n%d0 two\r\n" % (klass * 10 + 5, klass * 10 + 5)
+            expected.append((verb, owner, klass))
+            if self.is_owed_more(verb, klass):
+                continue
+            self.flying.pop(0)
             self.truth = self.after[self.truth, verb, klass]
             if self.truth is State.CLOSED:
                 # Nobody waits for what a closed session would have said.
                 self.flying.clear()
             if not self.flying:
                 self.presumed = self.truth
-            said += b"%d0-one\r\n%d0 two\r\n" % (klass * 10 + 5, klass * 10 + 5)
-            expected.append((verb, owner, klass))
             if self.truth is State.SECURING:
                 break
         answers = [
@@ -238,7 +300,13 @@ class PlayedSession(RuleBasedStateMachine):
         if self.session.reusable:
             assert not self.flying
             assert not self.broken
-            assert self.truth in (State.READY, State.SENDER, State.RECIPIENTS)
+            assert self.truth in (
+                State.READY,
+                State.SENDER,
+                State.RECIPIENTS,
+                State.CHUNKS,
+                State.FAILED,
+            )
 
 
 PlayedSession.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

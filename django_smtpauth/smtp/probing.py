@@ -1,0 +1,23 @@
+"""Trying a server out, without a message."""
+
+from __future__ import annotations
+
+from . import commands
+from .commands import Verb
+from .needs import Conversation
+from .wire import Wire
+
+
+def discards_chunks(wire: Wire) -> Conversation[bool]:
+    """Whether the server discards the octets of a chunk that it refuses (RFC 3030 section 2).
+
+    One that does not would run the message as commands. So two octets, an empty line, are sent
+    as a chunk outside of any transaction: there must be one refusal, and RSET must then have its
+    own answer. Raises SMTPError when the connection does not survive it.
+    """
+    refused = (yield from wire.ask(commands.probe())).klass == 5
+    if (yield from wire.ask(commands.rset())).klass == 2:
+        return refused
+    # The empty line was answered too; the answer to RSET is still on its way.
+    yield from wire.ask(commands.late_answer(Verb.RSET))
+    return False
