@@ -175,11 +175,6 @@ def probe() -> Command:
     return Command(Verb.PROBE, b"BDAT 2 LAST\r\n\r\n", "BDAT 2 LAST")
 
 
-def late_answer(verb: Verb) -> Command:
-    """Nothing to send: one more reply to an earlier command of this kind is to come."""
-    return Command(verb, b"", "")
-
-
 def rset() -> Command:
     """RSET (RFC 5321 4.1.1.5)."""
     return _command(Verb.RSET, "RSET")

@@ -24,7 +24,7 @@ from . import commands
 from .content import BLOCK, Chunking
 from .demands import obstacle
 from .envelope import EnvelopeGroups, next_round
-from .errors import Disconnected, SMTPError
+from .errors import Disconnected, ProtocolError, SMTPError
 from .needs import Conversation
 from .probing import discards_chunks
 from .session import State
@@ -111,6 +111,9 @@ class Delivery:
             yield from self._prove_chunks()
             yield from self._stream(transactions, began)
         except SMTPError as error:
+            if self._traits.discards_chunks and isinstance(error, ProtocolError):
+                # Perhaps the proof itself was out of step.
+                self._traits.discards_chunks = False
             for transaction in list(self._under_way):
                 self._resolve(transaction, error)
             raise
@@ -119,7 +122,7 @@ class Delivery:
         """Once per server, before the first chunk that does not wait for the envelope."""
         offered = self._pipelining and self._session.extensions.chunking
         if self._policy.bdat == "eager" and offered and self._traits.discards_chunks is None:
-            # If the connection does not survive it, that is the answer.
+            # If this connection does not survive it, that is the answer for the next one.
             self._traits.discards_chunks = False
             self._traits.discards_chunks = yield from discards_chunks(self._wire)
 
@@ -182,6 +185,9 @@ class Delivery:
 
     def _settle(self) -> Conversation[None]:
         yield from self._wire.until(self._wire.settled)
+        self._stop_if_closed()
+
+    def _stop_if_closed(self) -> None:
         if self._session.state is State.CLOSED:
             raise Disconnected("the server refused RSET", stage="RSET", transient=True)
 
@@ -333,14 +339,13 @@ class Delivery:
         """Waits until at most so many eager messages lack a reply; concludes the others."""
         self._wire.expect_reply()
         while self._flying:
+            self._stop_if_closed()
             if not self._awaited(self._flying[0]):
                 self._conclude(self._flying.popleft())
             elif len(self._flying) > left:
                 yield from self._wire.until(lambda: not self._awaited(self._flying[0]))
             else:
                 break
-        if self._session.state is State.CLOSED:
-            raise Disconnected("the server refused RSET", stage="RSET", transient=True)
 
     # Messages
 

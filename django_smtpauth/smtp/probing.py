@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import commands
-from .commands import Verb
+from .errors import ProtocolError
 from .needs import Conversation
 from .wire import Wire
 
@@ -13,11 +13,11 @@ def discards_chunks(wire: Wire) -> Conversation[bool]:
 
     One that does not would run the message as commands. So two octets, an empty line, are sent
     as a chunk outside of any transaction: there must be one refusal, and RSET must then have its
-    own answer. Raises SMTPError when the connection does not survive it.
+    own answer. Raises SMTPError when the connection does not survive it: the empty line was
+    answered as well, so that nobody knows which reply belongs to what.
     """
     refused = (yield from wire.ask(commands.probe())).klass == 5
-    if (yield from wire.ask(commands.rset())).klass == 2:
-        return refused
-    # The empty line was answered too; the answer to RSET is still on its way.
-    yield from wire.ask(commands.late_answer(Verb.RSET))
-    return False
+    if (yield from wire.ask(commands.rset())).klass != 2:
+        wire.session.broken = True
+        raise ProtocolError("The server ran the octets of a chunk as a command.", stage="PROBE")
+    return refused

@@ -22,7 +22,6 @@ from .parameters import RecipientOptions, SenderOptions
 from .replies import Reply
 from .transcript import Event, new_log
 
-
 NO_SENDER_OPTIONS: Final = SenderOptions()
 NO_RECIPIENT_OPTIONS: Final = RecipientOptions()
 

@@ -121,21 +121,22 @@ class _Recorder:
         began: float | None = None,  # noqa: ARG002
     ) -> None:
         for transaction in transactions:
-            _decide(transaction)
+            while not transaction.done:
+                _decide(transaction)
             on_done(transaction)
 
     def close(self) -> None: ...
 
 
 def _decide(transaction: Transaction) -> None:
-    """Gives the transaction the replies that lead to its outcome."""
+    """Gives the transaction the replies that lead to the outcome of one round."""
     outcomes = current_outcomes()
-    recipients = transaction.begin()
+    transaction.begin()
     transaction.take(commands.mail(transaction.envelope.sender, utf8=True), _OK)
-    for recipient in recipients:
+    for recipient in transaction.round:
         reply = outcomes.reply_to(recipient.address) or _OK
         transaction.take(commands.rcpt(recipient.address, utf8=True), reply)
-    if not transaction.accepted:
+    if not transaction.wanted:
         transaction.conclude()
         return
     transaction.take(commands.data(), _GO_ON)

@@ -1,4 +1,4 @@
-"""One client's SMTP session as the server sees it (RFC 5321, 2920, 3030, 3207, 4954).
+"""One client's SMTP session as the server sees it (RFC 5321, 2033, 2920, 3030, 3207, 4954).
 
 Input is understood as it comes, the replies are held and leave together, in one write: at once,
 or, with `count_flights`, when the client waits. A reply scripted by the test replaces the ordinary
@@ -19,7 +19,8 @@ from tests.servers.wire import Wire, unstuffed
 
 # RFC 2920 3.1, RFC 3207 4, RFC 4954 4: nothing may follow these before their reply.
 LAST_IN_GROUP = frozenset(
-    {"EHLO", "HELO", "DATA", "VRFY", "EXPN", "NOOP", "QUIT", "STARTTLS", "AUTH", "AUTH-RESPONSE"}
+    {"EHLO", "HELO", "LHLO", "STARTTLS", "AUTH", "AUTH-RESPONSE"}
+    | {"DATA", "VRFY", "EXPN", "NOOP", "QUIT"}
 )
 MAIL = re.compile(rb"MAIL FROM:" + PATH.pattern + rb"((?: \S+)*)", re.IGNORECASE)
 RCPT = re.compile(rb"RCPT TO:" + PATH.pattern + rb"((?: \S+)*)", re.IGNORECASE)
@@ -27,7 +28,7 @@ BDAT = re.compile(rb"BDAT (\d+)( LAST)?", re.IGNORECASE)
 # The extension that each parameter of MAIL and RCPT belongs to.
 PARAMETERS = {
     "SIZE": "SIZE",
-    "BODY": "8BITMIME",
+    "BODY": "8BITMIME",  # or BINARYMIME, see _judge_path()
     "SMTPUTF8": "SMTPUTF8",
     "AUTH": "AUTH",
     "RET": "DSN",
@@ -62,6 +63,7 @@ class Dialogue:
         self._flight: list[str] = []
         self._then = Then.GO_ON
         self._greeted = False
+        self._lmtp = False
         self._refused_recipients = 0
         self._starting_tls = False
         self._awaits_content = False
@@ -73,6 +75,7 @@ class Dialogue:
         self._commands: dict[str, Callable[[bytes], None]] = {
             "EHLO": self._ehlo,
             "HELO": self._helo,
+            "LHLO": self._lhlo,
             "STARTTLS": self._starttls,
             "AUTH": self._auth,
             "MAIL": self._mail,
@@ -246,11 +249,15 @@ class Dialogue:
         code, text = known.get(verb, (500, "5.5.2 Command not recognised"))
         self._answer([verb], line, self._ordinary(code, text))
 
+    def _lhlo(self, line: bytes) -> None:
+        self._lmtp = True
+        self._ehlo(line)
+
     def _ehlo(self, line: bytes) -> None:
         lines = ["scripted.test", *self._behaviour.announced(self.connection.tls is not None)]
         last = lines.pop()
         ordinary = "".join(f"250-{text}\r\n" for text in lines) + f"250 {last}\r\n"
-        reply = self._answer(["EHLO"], line, ordinary.encode())
+        reply = self._answer(["LHLO" if self._lmtp else "EHLO"], line, ordinary.encode())
         if code_of(reply) == 250:
             self._forget()
             self._greeted = True
@@ -299,7 +306,10 @@ class Dialogue:
             return self._ordinary(501, "5.5.4 Syntax error")
         for parameter in match[2].decode("latin-1").split():
             keyword = parameter.partition("=")[0].upper()
-            if PARAMETERS.get(keyword) not in self.connection.announced:
+            needed = PARAMETERS.get(keyword, keyword)
+            if parameter.upper() == "BODY=BINARYMIME":
+                needed = "BINARYMIME"
+            if needed not in self.connection.announced:
                 return self._ordinary(555, f"5.5.4 Parameter not recognised: {keyword}")
         return self._ordinary(250, welcome)
 
@@ -355,11 +365,19 @@ class Dialogue:
         connection.open_message = None
         # Of fixed width: the same session has the same length on every connection.
         queue_id = f"{connection.number:05}-{len(connection.messages):05}"
-        if message.recipient_lines:
-            ordinary = self._ordinary(250, f"2.0.0 Ok: queued as {queue_id}")
-        else:
+        if not message.recipient_lines:
             ordinary = self._ordinary(554, "5.5.1 No valid recipients")
-        message.reply = self._answer(keys, message.content, ordinary)
+            message.reply = self._answer(keys, message.content, ordinary)
+            return
+        ordinary = self._ordinary(250, f"2.0.0 Ok: queued as {queue_id}")
+        if not self._lmtp:
+            message.reply = self._answer(keys, message.content, ordinary)
+            return
+        for recipient in message.recipients:
+            if self._then is Then.GO_ON:
+                its_keys = [f"CONTENT:{recipient}", *keys]
+                reply = self._answer(its_keys, message.content, ordinary)
+                message.verdicts[recipient] = reply
 
     def _rset(self, line: bytes) -> None:
         if code_of(self._answer(["RSET"], line, self._ordinary(250, "2.0.0 Ok"))) == 250:

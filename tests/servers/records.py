@@ -23,6 +23,7 @@ class Message:
     content  the same after removal of the stuffed dots (RFC 5321 4.5.2)
     chunks   sizes of the BDAT chunks, octets; empty after DATA
     reply    the answer to the content, as scripted
+    verdicts the answers in LMTP: recipient -> reply
     """
 
     sender_line: bytes
@@ -31,6 +32,7 @@ class Message:
     content: bytes = b""
     chunks: list[int] = field(default_factory=list)
     reply: bytes = b""
+    verdicts: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def sender(self) -> str:
@@ -42,8 +44,8 @@ class Message:
 
     @property
     def accepted(self) -> bool:
-        """Whether the server has answered for this message with 2xx."""
-        return self.reply.startswith(b"2")
+        """Whether the server has answered for this message with 2xx (in LMTP: once at least)."""
+        return any(reply.startswith(b"2") for reply in (self.reply, *self.verdicts.values()))
 
 
 @dataclass(frozen=True)

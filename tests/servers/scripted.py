@@ -9,12 +9,13 @@
 `Behaviour` (see there) says what is announced and how replies leave. `replies` bends single
 answers; a key is looked up first with, then without its argument:
 
-    "GREETING"  "EHLO"  "HELO"  "STARTTLS"  "RSET"  "NOOP"  "VRFY"  "QUIT"  any other verb
+    "GREETING"  "EHLO"  "HELO"  "LHLO"  "STARTTLS"  "RSET"  "NOOP"  "VRFY"  "QUIT"  any other verb
     "AUTH:LOGIN", "AUTH"                    the AUTH line
     "AUTH-RESPONSE"                         every line of the client after a 334
     "MAIL:a@example.org", "MAIL"            "RCPT:b@example.org", "RCPT"
     "DATA"                                  the command
-    "CONTENT:a@example.org", "CONTENT"      the final dot (or BDAT LAST), by sender
+    "CONTENT:a@example.org", "CONTENT"      the final dot (or BDAT LAST), by sender; after LHLO
+                                            once for each recipient, by recipient
     "BDAT"                                  every chunk; its octets are swallowed first
 
 An entry is

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django_smtpauth.smtp import commands
-from django_smtpauth.smtp.content import Content
+from django_smtpauth.smtp.content import Chunking, Content
 from django_smtpauth.smtp.delivery import Delivery, Policy, ServerTraits
 from django_smtpauth.smtp.errors import SMTPError
 from django_smtpauth.smtp.session import Session
@@ -17,6 +17,7 @@ from django_smtpauth.smtp.wire import Wire
 from tests.smtp.sansio import Clock, Driver, Entry, Server, answers, new_wire
 
 PIPELINING = "250-mx\r\n250-PIPELINING\r\n250-SIZE 1000000\r\n250 8BITMIME"
+CHUNKING = f"{PIPELINING.removesuffix('250 8BITMIME')}250-8BITMIME\r\n250 CHUNKING"
 NO_PIPELINING = "250-mx\r\n250-SIZE 1000000\r\n250 8BITMIME"
 
 
@@ -53,7 +54,12 @@ class Run:
         server: Server,
         transactions: Iterable[Transaction],
         *,
+        hello: str = "EHLO",
         pipelining: bool = True,
+        bdat: Chunking = "never",
+        max_unanswered: int = 1,
+        verified: bool = False,
+        authenticated: bool = False,
         traits: ServerTraits | None = None,
         trickle: bool = False,
         lose_after: int | None = None,
@@ -66,9 +72,10 @@ class Run:
         self.error: SMTPError | None = None
         self.wire: Wire = new_wire(self.clock, timeouts)
         self.driver = Driver(server, trickle=trickle)
-        self._policy = Policy(pipelining=pipelining)
+        self._policy = Policy(pipelining, bdat, max_unanswered, verified, authenticated)
         self.driver.run(self.wire.ask(commands.greeting()))
-        self.driver.run(self.wire.ask(commands.ehlo("me")))
+        greet = {"EHLO": commands.ehlo, "HELO": commands.helo, "LHLO": commands.lhlo}[hello]
+        self.driver.run(self.wire.ask(greet("me")))
         self.forget()
         if lose_after is not None:
             self.driver.lose_after = self.driver.handed + lose_after

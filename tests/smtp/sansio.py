@@ -178,7 +178,7 @@ class Server:
             self.lines.append(line)
         completes = line == "." or line.endswith(" LAST")
         verdicts = max(1, self._accepted) if self._lmtp and completes else 1
-        return b"".join(self._single_reply(line) for _ in range(verdicts))
+        return b"".join(self._single_reply(line) for _ in range(verdicts) if not self.gone)
 
     def _single_reply(self, line: str) -> bytes:
         reply = self._answer(line)

@@ -603,3 +603,30 @@ def test_an_own_way_to_dial(scripted_server: ServerFactory) -> None:
         opened.send("me@example.org", ["a@example.org"], b"x")
     assert asked == [("mx.example.org", 25)]
     assert len(server.accepted) == 1
+
+
+# Limits of the server (RFC 9422).
+
+LIMITED = {"extensions": ["PIPELINING", "LIMITS MAILMAX=1 RCPTMAX=2"]}
+
+
+def test_a_connection_that_a_limit_ends_takes_nothing_more(scripted_server: ServerFactory) -> None:
+    server = scripted_server(**LIMITED)
+    with connect(endpoint(server.port)) as connection:
+        first, second = transaction("a"), transaction("b")
+        connection.deliver([first, second])
+        assert statuses(first) == ["accepted"]
+        assert not second.done
+        assert not connection.usable
+        with pytest.raises(Disconnected) as caught:
+            connection.send("me@example.org", ["you@example.org"], b"")
+    assert caught.value.reason == "limits"
+    server.settle(1)
+    assert server.connections[0].verbs[-1] == "QUIT"
+
+
+def test_a_message_that_a_limit_splits_says_who_got_it(scripted_server: ServerFactory) -> None:
+    server = scripted_server(**LIMITED)
+    with connect(endpoint(server.port)) as connection:
+        sent = connection.send("me@x.test", ["a@x.test", "b@x.test", "c@x.test"], b"")
+    assert statuses(sent) == ["accepted", "accepted", "not_sent"]

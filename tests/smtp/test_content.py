@@ -17,6 +17,7 @@ from django_smtpauth.smtp.content import (
     DotEncoder,
     has_long_lines,
     has_only_crlf,
+    with_only_crlf,
 )
 from tests.smtp.sansio import pieces
 
@@ -218,3 +219,33 @@ def test_memory_stays_within_a_few_blocks(line: bytes, split: bool) -> None:
 
     assert largest <= 2 * BLOCK
     assert peak < 12 * BLOCK
+
+
+# Chunks.
+
+
+@given(pieces=st.lists(st.text("ab.\r\n", max_size=12).map(str.encode), max_size=8))
+def test_chunks_of_text_are_the_same_text_without_doubled_dots(pieces: list[bytes]) -> None:
+    content = Content(lambda: pieces)
+    chunks = list(content.chunks())
+
+    whole = with_only_crlf(b"".join(pieces))
+    expected = whole if whole.endswith(b"\r\n") else whole + b"\r\n"
+    assert b"".join(octets for octets, _ in chunks) == expected
+    assert [last for _, last in chunks] == [False] * (len(chunks) - 1) + [True]
+
+
+@given(pieces=st.lists(st.binary(max_size=2 * BLOCK), max_size=4))
+def test_binary_chunks_are_the_same_octets(pieces: list[bytes]) -> None:
+    chunks = list(Content(lambda: pieces, binary=True).chunks())
+
+    assert b"".join(octets for octets, _ in chunks) == (b"".join(pieces) or b"\r\n")
+    assert all(0 < len(octets) <= BLOCK for octets, _ in chunks)
+    assert [last for _, last in chunks] == [False] * (len(chunks) - 1) + [True]
+
+
+def test_binary_content_in_memory() -> None:
+    content = Content.of_binary(b"\0\r\n\n")
+
+    assert (content.size, content.binary) == (4, True)
+    assert list(content.chunks()) == [(b"\0\r\n\n", True)]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_smtpauth.smtp.extensions import Extensions
+from django_smtpauth.smtp.extensions import Extensions, Limits
 from django_smtpauth.smtp.replies import Reply
 
 
@@ -97,3 +97,34 @@ def test_no_answer_to_ehlo_breaks_it(lines: list[str]) -> None:
 
     assert all(name == name.upper() for name in extensions.auth)
     assert extensions.size is None or extensions.size > 0
+
+
+@pytest.mark.parametrize(
+    ("line", "limits"),
+    [
+        ("LIMITS MAILMAX=5 RCPTMAX=100 RCPTDOMAINMAX=1", Limits(5, 100, 1)),
+        ("limits rcptmax=007 X-OTHER NEW=1", Limits(recipients=7)),
+        ("LIMITS RCPTMAX=0 MAILMAX=-1", Limits()),
+        ("LIMITS RCPTMAX=1234567 MAILMAX=x RCPTDOMAINMAX", Limits()),
+        ("LIMITS RCPTMAX=1=2", Limits()),
+        ("LIMITS", Limits()),
+        ("SIZE", Limits()),
+    ],
+)
+def test_limits(line: str, limits: Limits) -> None:
+    assert Extensions.parse(Reply(250, ("mx", line))).limits == limits
+
+
+@pytest.mark.parametrize(
+    ("lines", "chunking", "binary"),
+    [
+        (["CHUNKING", "BINARYMIME"], True, True),
+        (["CHUNKING"], True, False),
+        (["BINARYMIME"], False, False),
+        ([], False, False),
+    ],
+)
+def test_binary_content_needs_chunks(lines: list[str], chunking: bool, binary: bool) -> None:
+    extensions = Extensions.parse(Reply(250, ("mx", *lines)))
+
+    assert (extensions.chunking, extensions.binary) == (chunking, binary)
