@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -15,6 +15,7 @@ from .secrets.errors import SecretUnreadable
 from .sending.delivery import Batch, Lines
 from .sending.mailer import backend_options, effective_options, port_of
 from .sending.option_values import Password
+from .sending.options import DSN
 from .sending.routing import Hint, Route, find_route, says_no_server
 from .smtp.connection import Connection
 from .smtp.tls import Security
@@ -60,6 +61,11 @@ class EmailBackend(BaseEmailBackend):
         deadline: float | None = None,
         pipelining: bool | None = None,
         max_unanswered: int | None = None,
+        protocol: str | None = None,
+        bdat: str | None = None,
+        recipients: str | None = None,
+        dsn: DSN | Mapping[str, Any] | None = None,
+        require_tls: bool | None = None,
         **kwargs: Any,
     ) -> None:
         # Whatever is raised from here carries this frame to error pages.
@@ -90,6 +96,11 @@ class EmailBackend(BaseEmailBackend):
                 "deadline": deadline,
                 "pipelining": pipelining,
                 "max_unanswered": max_unanswered,
+                "protocol": protocol,
+                "bdat": bdat,
+                "recipients": recipients,
+                "dsn": dsn,
+                "require_tls": require_tls,
             },
             self._alias,
         )

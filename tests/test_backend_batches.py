@@ -137,7 +137,10 @@ def test_a_message_for_some_counts_as_sent(scripted_server, caplog):
     assert result.recipients["no@example.org"].reply.text == "No such user"
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("django_smtpauth", "WARNING")
-    assert "accepted for 2 of 3 recipients; refused with 550 5.1.1 (1)" in record.getMessage()
+    assert (
+        "accepted for 2 of 3 recipients; the others: refused with 550 5.1.1 (1)"
+        in record.getMessage()
+    )
     assert result.message_id in record.getMessage()
     assert "@example.org" not in record.getMessage()
 

@@ -25,13 +25,13 @@ from django.utils.functional import Promise
 
 from ..smtp.content import Content
 from ..smtp.errors import NotSupported
-from ..smtp.transaction import Envelope, Recipient
 from .addressing import (
     HeaderAddresses,
     envelope_address,
     envelope_sender,
     refuse_control_characters,
 )
+from .options import MessageOptions
 from .submission import Submission
 
 __all__ = ["Submission", "compose"]
@@ -51,14 +51,16 @@ _HIDDEN_LINE_END = "An encoded word in a header of the message hides a line end.
 _MESSAGE_ID = "_smtpauth_message_id"
 
 
-def compose(message: EmailMessage) -> Submission:
+def compose(message: EmailMessage, options: MessageOptions | None = None) -> Submission:
     """Envelope and octets of a message that has at least one recipient.
 
+    options: of the message, completed by those of account and mailer; None: its own alone.
     The Message-ID is chosen at the first call and kept on the message object for the next ones.
     Raises ValueError for an invalid address and for a control character in any header text
     (header injection), NotSupported for a signed message whose addresses would have to be
     changed after signing, and whatever a subclass's own `message()` raises.
     """
+    options = options or getattr(message, "smtp_options", None) or MessageOptions()
     _refuse_injection(message)
     sender = envelope_sender(_from_email(message))
     recipients = [envelope_address(address) for address in message.recipients()]
@@ -81,8 +83,8 @@ def compose(message: EmailMessage) -> Submission:
         )
     content = Content.of(addresses.restore(octets))
     utf8 = addresses.need_utf8 or not all(a.isascii() for a in (sender, *recipients))
-    unique = tuple(Recipient(address) for address in dict.fromkeys(recipients))
-    return Submission(message_id, Envelope(sender, unique, utf8), content, utf8)
+    envelope = options.envelope(sender, tuple(dict.fromkeys(recipients)), utf8=utf8)
+    return Submission(message_id, envelope, content, utf8)
 
 
 def _from_email(message: EmailMessage) -> str:

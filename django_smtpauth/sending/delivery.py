@@ -25,6 +25,7 @@ from ..smtp.transaction import RecipientOutcome, Status, Transaction
 from ..smtp.transcript import Event
 from .composition import compose
 from .log import warn
+from .options import MessageOptions
 from .results import Attempt, Result, attempt_of, queue_id
 from .routing import Route
 from .submission import Submission
@@ -100,6 +101,8 @@ class Job:
     progress: int = 0
     refused: int = 0
     losses: int = 0
+    #: The rounds of its transaction that `attempts` tells of.
+    rounds: int = 0
 
 
 class Batch:
@@ -153,7 +156,7 @@ class Batch:
                 if not message.recipients():
                     continue
                 route = self._route_of(message)
-                submission = compose(message)
+                submission = compose(message, _options_of(message, route))
             except Exception as error:
                 mistake = not isinstance(error, SMTPException)
                 self._settle(index, message, Result(error=error), mistake=mistake)
@@ -181,8 +184,8 @@ class Batch:
         message.smtp_result = result  # type: ignore[attr-defined]
         if result.sent:
             self.sent += 1
-            if result.refused:
-                _log_refused(result)
+            if len(result.accepted) < len(result.recipients):
+                _log_partial(result)
         elif result.error is not None:
             _log_failure(result)
             self._note(index, result, result.error, mistake=mistake)
@@ -242,6 +245,7 @@ class _Run:
                 break
             try:
                 self._deliver(connection, began)
+                self._note_unfinished(connection)
             except SMTPError as error:
                 self._lost(
                     connection,
@@ -329,10 +333,8 @@ class _Run:
             self._down[self._route] = error
         if head is None:
             return
-        facts = attempt_of(connection, self._account, self._route.rule.value)
-        head.attempts.append(
-            replace(facts, seconds=time.monotonic() - head.began, error=error.headline)
-        )
+        head.attempts.append(self._facts(head, connection, error.headline))
+        head.rounds = head.transaction.attempt
         advanced = self._advanced(head)
         if settled or _content_flowed(head.transaction):
             # The time up to its content is counted anew: it was used well, or by another message.
@@ -342,7 +344,25 @@ class _Run:
         head.losses = 1 if advanced else head.losses + 1
         if head.losses > 1 or isinstance(error, TimedOut):
             head.transaction.conclude_unsent(error)
-            self._settle(head, error)
+            self._settle(head, head.transaction.error)
+
+    def _note_unfinished(self, connection: Connection) -> None:
+        """A limit of the server ended this connection: what it did for the message under way."""
+        for job in self._open:
+            if job.transaction.attempt > job.rounds:
+                job.rounds = job.transaction.attempt
+                job.attempts.append(self._facts(job, connection))
+
+    def _facts(self, job: Job, connection: Connection, error: str = "") -> Attempt:
+        """One attempt of a message that goes on, or not, over another connection."""
+        reply = job.transaction.final
+        return replace(
+            attempt_of(connection, self._account, self._route.rule.value),
+            reply=reply,
+            queue_id=queue_id(reply),
+            seconds=time.monotonic() - job.began,
+            error=error,
+        )
 
     def _more_refused(self, job: Job) -> bool:
         """Whether this connection refused recipients of the message otherwise than by its end.
@@ -373,7 +393,7 @@ class _Run:
                     Attempt(self._account, self._route.rule.value, address, error=headline)
                 )
                 job.logs.append(getattr(error, "transcript", ()))
-            self._batch.settle(job, error)
+            self._batch.settle(job, None if job.transaction.sent else error)
         self._open.clear()
 
     def _settle(self, job: Job, error: Exception | None) -> None:
@@ -404,6 +424,13 @@ class _Lookahead:
         while (job := self.peek()) is not None and job.route == route:
             self._next = None
             yield job
+
+
+def _options_of(message: EmailMessage, route: Route) -> MessageOptions:
+    """The message's own options, completed by those of account and mailer."""
+    own: MessageOptions = getattr(message, "smtp_options", None) or MessageOptions()
+    defaults = route.options
+    return own.completed(defaults.dsn, defaults.require_tls, defaults.recipients)
 
 
 def _content_flowed(transaction: Transaction) -> bool:
@@ -447,15 +474,18 @@ def _log_failure(result: Result) -> None:
     warn("Message %s %s: %s", result.message_id or "(not composed)", fate, why)
 
 
-def _log_refused(result: Result) -> None:
-    replies = Counter(
-        outcome.reply.status for a in result.refused if (outcome := result.recipients[a]).reply
+def _log_partial(result: Result) -> None:
+    fates = Counter(
+        f"refused with {outcome.reply.status}"
+        if outcome.reply is not None
+        else outcome.status.value.replace("_", " ")
+        for outcome in result.recipients.values()
+        if outcome.status is not Status.ACCEPTED
     )
-    refusals = ", ".join(f"{status} ({count})" for status, count in replies.items())
     warn(
-        "Message %s was accepted for %d of %d recipients; refused with %s",
+        "Message %s was accepted for %d of %d recipients; the others: %s",
         result.message_id,
         len(result.accepted),
         len(result.recipients),
-        refusals,
+        ", ".join(f"{fate} ({count})" for fate, count in fates.items()),
     )

@@ -15,11 +15,13 @@ from typing import Any, Literal
 from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import is_explicit, mail_setting, mailers_configured, smtpauth_settings
-from ..smtp.endpoint import Endpoint
+from ..smtp.content import Chunking
+from ..smtp.endpoint import LMTP_PORT, Endpoint
 from ..smtp.sasl.credentials import Credentials
 from ..smtp.timeouts import Timeouts
 from ..smtp.tls import Security, TLSOptions
 from .option_values import READERS, InvalidOption, Password, hidden, read
+from .options import DSN, Recipients
 
 #: Django's settings for the plain server, by option.
 EMAIL_SETTINGS = {
@@ -46,6 +48,7 @@ SERVER_OPTIONS = (
     "security",
     "verify",
     "allow_auth_without_tls",
+    "protocol",
 )
 
 BOTH_KINDS_OF_TLS = (
@@ -63,6 +66,7 @@ class MailerOptions:
     as `security` is given, which says the same.
     timeout: seconds, or "bulk" for the long limits of RFC 5321 4.5.3.2.
     deadline: seconds for opening, and for each message.
+    recipients, dsn, require_tls: for messages that do not say it themselves (MessageOptions).
     The others are described at Endpoint and TLSOptions.
 
     Raises InvalidOption when the options contradict each other.
@@ -89,6 +93,11 @@ class MailerOptions:
     deadline: float | None = None
     pipelining: bool | None = None
     max_unanswered: int | None = None
+    protocol: Literal["smtp", "lmtp"] | None = None
+    bdat: Chunking | None = None
+    recipients: Recipients | None = None
+    dsn: DSN | None = None
+    require_tls: bool | None = None
 
     def __post_init__(self) -> None:
         if self.use_tls and self.use_ssl:
@@ -270,6 +279,8 @@ def build_endpoint(
         pipelining=options.pipelining is not False,
         max_unanswered=options.max_unanswered or 1,
         source_address=options.source_address,
+        protocol=options.protocol or "smtp",
+        bdat=options.bdat or "never",
     )
 
 
@@ -277,6 +288,8 @@ def port_of(options: MailerOptions) -> int:
     """The port given, or the one that goes with the kind of TLS."""
     if options.port:
         return options.port
+    if options.protocol == "lmtp":
+        return LMTP_PORT
     # EMAIL_PORT's default is 25 for EMAIL_USE_TLS too; MAILERS goes by the kind of TLS.
     if options.use_tls and not mailers_configured():
         return Security.NONE.default_port

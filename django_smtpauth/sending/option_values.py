@@ -11,6 +11,7 @@ from django.utils.functional import Promise
 from ..secrets.secret import Secret
 from ..smtp.tls import Security
 from .domains import host_name
+from .options import DSN
 
 TLS_IS_AMBIGUOUS = (
     "'tls' says too little: Django's USE_TLS is 'starttls' (TLS begins on request, usually "
@@ -184,6 +185,24 @@ def _count(value: Any) -> int:
     return value
 
 
+def _one_of(*words: str) -> Callable[[Any], str]:
+    def reader(value: Any) -> str:
+        if value not in words:
+            names = ", ".join(repr(word) for word in words[:-1])
+            raise ValueError(f"must be {names} or {words[-1]!r}, not {value!r}.")
+        return str(value)
+
+    return reader
+
+
+def _dsn(value: Any) -> DSN:
+    if isinstance(value, DSN):
+        return value
+    if not isinstance(value, Mapping) or not value.keys() <= {"notify", "ret", "envid"}:
+        raise ValueError(f"must be a dict with 'notify', 'ret' and 'envid', not {value!r}.")
+    return DSN(**value)
+
+
 #: Every option by name, with what reads its value.
 READERS: dict[str, Callable[[Any], Any]] = {
     "account": _text_or_none,
@@ -207,4 +226,9 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "deadline": _seconds,
     "pipelining": _flag,
     "max_unanswered": _count,
+    "protocol": _one_of("smtp", "lmtp"),
+    "bdat": _one_of("never", "after_rcpt", "eager"),
+    "recipients": _one_of("any", "all"),
+    "dsn": _dsn,
+    "require_tls": _flag,
 }

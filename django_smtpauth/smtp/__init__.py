@@ -30,6 +30,7 @@ from .errors import (
     TimedOut,
     TLSError,
 )
+from .parameters import RecipientOptions, SenderOptions
 from .replies import EnhancedStatus, Reply
 from .sasl import Credentials
 from .timeouts import Timeouts
@@ -55,12 +56,14 @@ __all__ = [
     "PeerFacts",
     "ProtocolError",
     "Recipient",
+    "RecipientOptions",
     "RecipientOutcome",
     "RecipientsRefused",
     "Refused",
     "Reply",
     "SMTPError",
     "Security",
+    "SenderOptions",
     "SenderRefused",
     "Status",
     "TLSError",

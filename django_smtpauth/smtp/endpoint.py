@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from .content import Chunking
 from .sasl.credentials import Credentials
 from .timeouts import Timeouts
 from .tls import Security, TLSOptions
 
+#: RFC 2033 reserves no port, and forbids 25; this is the one in use.
+LMTP_PORT: Final = 24
+
 
 @dataclass(frozen=True)
 class Endpoint:
     """A server, how to reach it and how to behave there.
 
-    host: name as A-label, or an IP address; port: None takes the one that goes with security.
+    host: name as A-label, or an IP address; port: None takes the one that goes with security and
+        protocol.
     label: how errors call this server, for example `account club, smtp.example.com:587`.
     ehlo_name: the client's name; empty: the machine's own, or an address literal.
     auth_mechanisms: allowed SASL mechanisms, preferred first; None: the engine's order.
@@ -48,7 +52,8 @@ class Endpoint:
     @property
     def address(self) -> tuple[str, int]:
         """Host and port to dial."""
-        return self.host, self.port or self.security.default_port
+        usual = LMTP_PORT if self.protocol == "lmtp" else self.security.default_port
+        return self.host, self.port or usual
 
     @property
     def name(self) -> str:
