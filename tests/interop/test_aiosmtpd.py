@@ -19,6 +19,8 @@ from tests.interop.conftest import MessageFactory
 from tests.interop.postfix import comparable, own_bytes
 from tests.servers.certificates import Certificates
 
+AIOSMTPD = "aiosmtpd 1.4"
+MECHANISMS = ["LOGIN", "PLAIN"]
 USER, PASSWORD = "jürgen@example.org", 'pä "ss" wörd'
 
 
@@ -121,7 +123,8 @@ def options(server: Server, certificates: Certificates) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("mechanism", ["LOGIN", "PLAIN"])
+@pytest.mark.proves("SMTP", "STARTTLS", "AUTH", "8BITMIME", *MECHANISMS, by=AIOSMTPD)
+@pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_what_arrives_is_what_django_renders(
     server: Server, options: dict[str, Any], new_message: MessageFactory, mechanism: str
 ) -> None:

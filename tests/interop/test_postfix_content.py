@@ -19,6 +19,7 @@ from tests.interop.postfix import Postfix, comparable, own_bytes
 pytestmark = pytest.mark.interop
 
 RCPT = "rcpt3@example.test"
+POSTFIX = "Postfix 3.7"
 
 BODIES = {
     "text": "Two lines,\nplain.\n",
@@ -42,6 +43,7 @@ def backend(postfix: Postfix, request: pytest.FixtureRequest) -> EmailBackend:
     return postfix.backend(request.param, user)
 
 
+@pytest.mark.proves("8BITMIME", by=POSTFIX)
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
 def test_bodies(
     postfix: Postfix, new_message: MessageFactory, backend: EmailBackend, body: str
@@ -108,6 +110,7 @@ def test_what_is_7_bit_already_stays_as_it_is(
     assert copy == own_bytes(message)
 
 
+@pytest.mark.proves("SMTPUTF8", by=POSTFIX)
 def test_local_parts_that_are_not_ascii(postfix: Postfix, new_message: MessageFactory) -> None:
     message = new_message(["Jürgen <jürgen@example.test>", RCPT], from_email="jürgen@example.test")
 
@@ -155,6 +158,7 @@ def test_bcc_gets_the_message_and_stays_unknown(
     assert all(b"rcpt4" not in copy for [copy] in delivered.values())
 
 
+@pytest.mark.proves("PIPELINING", by=POSTFIX)
 @pytest.mark.parametrize("port", ["submission", "plain", "no_chunking", "bare"])
 def test_a_hundred_messages_on_one_connection(
     postfix: Postfix, new_message: MessageFactory, port: str
