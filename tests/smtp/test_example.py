@@ -54,9 +54,12 @@ def secure(port: int, certificates: Certificates) -> Endpoint:
 def test_a_message_over_starttls_and_auth(
     send: Send, scripted_server: ServerFactory, certificates: Certificates, pipelining: bool
 ) -> None:
-    extensions = [word for word in EXTENSIONS if pipelining or word != "PIPELINING"]
+    known = [word for word in EXTENSIONS if pipelining or word != "PIPELINING"]
     server = scripted_server(
-        users={USER: PASSWORD}, ssl_context=certificates.server(), extensions=extensions
+        users={USER: PASSWORD},
+        ssl_context=certificates.server(),
+        extensions=[*known, "STARTTLS"],
+        extensions_after_tls=[*known, "AUTH PLAIN"],
     )
     message = transaction("a", 3, b"Subject: hello\r\n\r\n.dot\r\n")
 
