@@ -139,6 +139,7 @@ def test_what_arrives_is_what_django_renders(
     [envelope] = server.mailbox.envelopes
     assert server.mailbox.mechanisms == [mechanism]
     assert envelope.mail_from == "alice@example.test"
+    assert "BODY=8BITMIME" in envelope.mail_options
     assert envelope.rcpt_tos == ["you@example.org", "cc@example.org", "b@example.org"]
     assert isinstance(envelope.content, bytes)
     assert comparable(envelope.content.replace(b"\r\n", b"\n")) == own_bytes(message)

@@ -12,7 +12,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.test import override_settings
 
 from django_smtpauth.backends import EmailBackend
-from django_smtpauth.smtp import NotSupported
+from django_smtpauth.smtp import NotSupported, Status
 from tests.interop.conftest import MessageFactory
 from tests.interop.postfix import Postfix, comparable, own_bytes
 
@@ -43,7 +43,6 @@ def backend(postfix: Postfix, request: pytest.FixtureRequest) -> EmailBackend:
     return postfix.backend(request.param, user)
 
 
-@pytest.mark.proves("8BITMIME", by=POSTFIX)
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
 def test_bodies(
     postfix: Postfix, new_message: MessageFactory, backend: EmailBackend, body: str
@@ -54,6 +53,18 @@ def test_bodies(
 
     [copy] = postfix.delivered(message)[RCPT]
     assert copy == own_bytes(message)
+
+
+@pytest.mark.proves("8BITMIME", "PIPELINING", by=POSTFIX)
+def test_the_envelope_leaves_in_one_write_and_declares_8_bit(postfix: Postfix) -> None:
+    content = "Subject: Grüße\r\n\r\nGrüße\r\n".encode()
+    with postfix.connect("submission", postfix.alice) as connection:
+        sent = connection.send("alice@example.test", [RCPT], content)
+
+    said = [(event.direction, event.text.split(" ")[0]) for event in sent.events]
+    assert said[:4] == [("C", "MAIL"), ("C", "RCPT"), ("C", "DATA"), ("S", "250")]
+    assert "BODY=8BITMIME" in sent.events[0].text
+    assert sent.outcomes[RCPT].status is Status.ACCEPTED
 
 
 def test_alternative_and_attachments(
@@ -158,7 +169,6 @@ def test_bcc_gets_the_message_and_stays_unknown(
     assert all(b"rcpt4" not in copy for [copy] in delivered.values())
 
 
-@pytest.mark.proves("PIPELINING", by=POSTFIX)
 @pytest.mark.parametrize("port", ["submission", "plain", "no_chunking", "bare"])
 def test_a_hundred_messages_on_one_connection(
     postfix: Postfix, new_message: MessageFactory, port: str
