@@ -19,6 +19,8 @@ from tests.interop.conftest import MessageFactory
 from tests.interop.postfix import comparable, own_bytes
 from tests.servers.certificates import Certificates
 
+AIOSMTPD = "aiosmtpd 1.4"
+MECHANISMS = ["LOGIN", "PLAIN"]
 USER, PASSWORD = "jürgen@example.org", 'pä "ss" wörd'
 
 
@@ -121,7 +123,8 @@ def options(server: Server, certificates: Certificates) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("mechanism", ["LOGIN", "PLAIN"])
+@pytest.mark.proves("SMTP", "STARTTLS", "AUTH", "8BITMIME", *MECHANISMS, by=AIOSMTPD)
+@pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_what_arrives_is_what_django_renders(
     server: Server, options: dict[str, Any], new_message: MessageFactory, mechanism: str
 ) -> None:
@@ -136,6 +139,7 @@ def test_what_arrives_is_what_django_renders(
     [envelope] = server.mailbox.envelopes
     assert server.mailbox.mechanisms == [mechanism]
     assert envelope.mail_from == "alice@example.test"
+    assert "BODY=8BITMIME" in envelope.mail_options
     assert envelope.rcpt_tos == ["you@example.org", "cc@example.org", "b@example.org"]
     assert isinstance(envelope.content, bytes)
     assert comparable(envelope.content.replace(b"\r\n", b"\n")) == own_bytes(message)

@@ -12,13 +12,14 @@ from django.core.mail import EmailMultiAlternatives
 from django.test import override_settings
 
 from django_smtpauth.backends import EmailBackend
-from django_smtpauth.smtp import NotSupported
+from django_smtpauth.smtp import NotSupported, Status
 from tests.interop.conftest import MessageFactory
 from tests.interop.postfix import Postfix, comparable, own_bytes
 
 pytestmark = pytest.mark.interop
 
 RCPT = "rcpt3@example.test"
+POSTFIX = "Postfix 3.7"
 
 BODIES = {
     "text": "Two lines,\nplain.\n",
@@ -52,6 +53,18 @@ def test_bodies(
 
     [copy] = postfix.delivered(message)[RCPT]
     assert copy == own_bytes(message)
+
+
+@pytest.mark.proves("8BITMIME", "PIPELINING", by=POSTFIX)
+def test_the_envelope_leaves_in_one_write_and_declares_8_bit(postfix: Postfix) -> None:
+    content = "Subject: Grüße\r\n\r\nGrüße\r\n".encode()
+    with postfix.connect("submission", postfix.alice) as connection:
+        sent = connection.send("alice@example.test", [RCPT], content)
+
+    said = [(event.direction, event.text.split(" ")[0]) for event in sent.events]
+    assert said[:4] == [("C", "MAIL"), ("C", "RCPT"), ("C", "DATA"), ("S", "250")]
+    assert "BODY=8BITMIME" in sent.events[0].text
+    assert sent.outcomes[RCPT].status is Status.ACCEPTED
 
 
 def test_alternative_and_attachments(
@@ -108,6 +121,7 @@ def test_what_is_7_bit_already_stays_as_it_is(
     assert copy == own_bytes(message)
 
 
+@pytest.mark.proves("SMTPUTF8", by=POSTFIX)
 def test_local_parts_that_are_not_ascii(postfix: Postfix, new_message: MessageFactory) -> None:
     message = new_message(["Jürgen <jürgen@example.test>", RCPT], from_email="jürgen@example.test")
 

@@ -31,8 +31,10 @@ USERS = ["alice", "bob", "carol", "jürgen"]
 MECHANISMS = ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"]
 PROOFS = ["CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"]
 TLS_PORTS = ["submission", "smtps"]
+POSTFIX = "Postfix 3.7 + Dovecot 2.3"
 
 
+@pytest.mark.proves("SMTP", "STARTTLS", "implicit TLS", "AUTH", *MECHANISMS, by=POSTFIX)
 @pytest.mark.parametrize("port", TLS_PORTS)
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 @pytest.mark.parametrize("name", USERS)

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.interop
 
 RCPT = "rcpt6@example.test"
 OTHER = "rcpt7@example.test"
+POSTFIX = "Postfix 3.7"
 
 #: Recipient -> code and enhanced status at RCPT.
 REFUSED_RECIPIENTS = {
@@ -68,6 +69,7 @@ def test_the_only_recipient_is_refused(
     assert [counts(postfix, m) for m in (before, refused, after)] == [{RCPT: 1}, {}, {RCPT: 1}]
 
 
+@pytest.mark.proves("ENHANCEDSTATUSCODES", by=POSTFIX)
 @pytest.mark.parametrize("port", SUBMISSION_PORTS)
 def test_some_recipients_are_refused(
     postfix: Postfix,
@@ -314,6 +316,7 @@ def test_a_message_larger_than_announced_is_not_even_offered(
     assert [counts(postfix, m) for m in (large, small)] == [{}, {RCPT: 1}]
 
 
+@pytest.mark.proves("SIZE", by=POSTFIX)
 @pytest.mark.parametrize("pipelining", [True, False])
 def test_a_message_that_the_server_finds_too_large(
     postfix: Postfix, new_message: MessageFactory, pipelining: bool
