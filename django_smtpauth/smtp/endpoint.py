@@ -8,12 +8,24 @@ from .sasl.credentials import Credentials
 from .timeouts import Timeouts
 from .tls import Security, TLSOptions
 
+TLS_NEEDS_A_NAME = (
+    "{} is a Unix socket, which has no name that a certificate could be checked against: "
+    "use security 'none'. What is sent there does not leave this machine."
+)
+
+
+def is_path(host: str) -> bool:
+    """Whether a host is the absolute path of a Unix socket."""
+    return host.startswith("/")
+
 
 @dataclass(frozen=True)
 class Endpoint:
     """A server, how to reach it and how to behave there.
 
-    host: name as A-label, or an IP address; port: None takes the one that goes with security.
+    host: name as A-label, an IP address, or the absolute path of a Unix socket, which goes with
+        security none only: a path is no name that a certificate could be checked against.
+    port: None takes the one that goes with security; a Unix socket has none.
     label: how errors call this server, for example `account club, smtp.example.com:587`.
     ehlo_name: the client's name; empty: the machine's own, or an address literal.
     auth_mechanisms: allowed SASL mechanisms, preferred first; None: the engine's order.
@@ -21,7 +33,9 @@ class Endpoint:
     deadline: seconds for opening, and for each message; None: the time-outs alone.
     pipelining: False sends one command at a time whatever the server offers.
     max_unanswered: complete messages of one connection that may lack their reply at once.
-    source_address: local IP address to connect from.
+    source_address: local IP address to connect from; not for a Unix socket.
+
+    Raises ValueError for a Unix socket with TLS.
     """
 
     host: str
@@ -39,12 +53,26 @@ class Endpoint:
     max_unanswered: int = 1
     source_address: str | None = None
 
+    def __post_init__(self) -> None:
+        if is_path(self.host) and self.security is not Security.NONE:
+            raise ValueError(TLS_NEEDS_A_NAME.format(self.host))
+
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port to dial."""
+        """Host and port to dial; port 0 for a Unix socket."""
+        if is_path(self.host):
+            return self.host, 0
         return self.host, self.port or self.security.default_port
 
     @property
+    def server(self) -> str:
+        """host:port, or the path of a Unix socket."""
+        host, port = self.address
+        if not port:
+            return host
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
     def name(self) -> str:
-        """The label, or host:port."""
-        return self.label or "{}:{}".format(*self.address)
+        """The label, or the server."""
+        return self.label or self.server
