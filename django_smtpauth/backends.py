@@ -14,7 +14,7 @@ from .conf import smtpauth_settings
 from .secrets.errors import SecretUnreadable
 from .sending.delivery import Batch, Lines
 from .sending.mailer import backend_options, effective_options, port_of
-from .sending.option_values import Password
+from .sending.option_values import hidden
 from .sending.routing import Hint, Route, find_route, says_no_server
 from .smtp.connection import Connection
 from .smtp.tls import Security
@@ -60,11 +60,12 @@ class EmailBackend(BaseEmailBackend):
         deadline: float | None = None,
         pipelining: bool | None = None,
         max_unanswered: int | None = None,
+        proxy: str | None = None,
         **kwargs: Any,
     ) -> None:
         # Whatever is raised from here carries this frame to error pages.
-        hidden = password if password is None else _hidden(password)
-        del password
+        secret = hidden({"password": password, "proxy": proxy})
+        del password, proxy
         super().__init__(**kwargs)
         self.fail_silently = fail_silently
         self._given = backend_options(
@@ -73,7 +74,7 @@ class EmailBackend(BaseEmailBackend):
                 "host": host,
                 "port": port,
                 "username": username,
-                "password": hidden,
+                "password": secret["password"],
                 "use_tls": use_tls,
                 "use_ssl": use_ssl,
                 "timeout": timeout,
@@ -90,6 +91,7 @@ class EmailBackend(BaseEmailBackend):
                 "deadline": deadline,
                 "pipelining": pipelining,
                 "max_unanswered": max_unanswered,
+                "proxy": secret["proxy"],
             },
             self._alias,
         )
@@ -204,7 +206,3 @@ class EmailBackend(BaseEmailBackend):
             error.failed_results = batch.failed  # type: ignore[attr-defined]
             raise error
         return batch.sent
-
-
-def _hidden(password: Any) -> Password:
-    return password if isinstance(password, Password) else Password(password)

@@ -13,6 +13,9 @@ TLS_NEEDS_A_NAME = (
     "use security 'none'. What is sent there does not leave this machine."
 )
 
+#: Octets of a Unix socket's path at most (struct sockaddr_un of Linux, less the final NUL).
+MAX_PATH = 107
+
 
 def is_path(host: str) -> bool:
     """Whether a host is the absolute path of a Unix socket."""

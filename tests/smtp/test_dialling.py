@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import pickle
 import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from django_smtpauth.smtp.dialling import (
     local_name,
     resolve,
 )
-from tests.servers.fixtures import ServerFactory
+from tests.servers.fixtures import MuteFactory, ServerFactory
 from tests.smtp.network import (
     BOUND,
     CREDENTIALS,
@@ -69,53 +68,8 @@ def closed_port() -> int:
     return port
 
 
-class Mute:
-    """A listener that swallows packets: its queue of connections is full and stays so."""
-
-    def __init__(self, where: Any) -> None:
-        family = V6 if ":" in where[0] else V4
-        family = socket.AF_UNIX if isinstance(where, str) else family
-        self._sockets = [socket.socket(family)]
-        self._sockets[0].bind(where)
-        self._sockets[0].listen(0)
-        self.address = self._sockets[0].getsockname()
-        while True:
-            filler = socket.socket(family)
-            self._sockets.append(filler)
-            filler.setblocking(False)
-            code = filler.connect_ex(self.address)
-            if code == errno.EAGAIN or not connected(filler):
-                break
-
-    def take_one(self) -> None:
-        """Makes room for one connection."""
-        self._sockets.append(self._sockets[0].accept()[0])
-
-    def close(self) -> None:
-        for sock in self._sockets:
-            sock.close()
-
-
-def connected(sock: socket.socket) -> bool:
-    try:
-        sock.getpeername()
-    except OSError:
-        return False
-    return True
-
-
 @pytest.fixture
-def mute() -> Iterator[Callable[[Any], Mute]]:
-    with contextlib.ExitStack() as listeners:
-
-        def start(where: Any) -> Mute:
-            return listeners.enter_context(contextlib.closing(Mute(where)))
-
-        yield start
-
-
-@pytest.fixture
-def mute_port(mute: Callable[[Any], Mute]) -> int:
+def mute_port(mute: MuteFactory) -> int:
     port: int = mute(("127.0.0.1", 0)).address[1]
     return port
 
@@ -206,7 +160,7 @@ def test_an_address_that_fails_holds_up_nobody(
 
 
 def test_the_next_address_waits_a_little(
-    scripted_server: ServerFactory, mute: Callable[[Any], Mute]
+    scripted_server: ServerFactory, mute: MuteFactory
 ) -> None:
     """RFC 8305 5: not at once, and not until the time of the first one is over."""
     server = scripted_server()
@@ -227,19 +181,18 @@ def test_an_address_that_answers_is_the_only_one_asked(scripted_server: ServerFa
     assert second.connections == []
 
 
-def test_a_slow_address_may_still_win(mute: Callable[[Any], Mute]) -> None:
+def test_a_slow_address_may_still_win(mute: MuteFactory) -> None:
     """The first one answers while the second is asked, which never will."""
     slow, dead = mute(("127.0.0.2", 0)), mute(("127.0.0.1", 0))
     looks: list[float] = []
 
     def clock() -> float:
         looks.append(time.monotonic())
-        if looks[-1] - looks[0] > ATTEMPT_DELAY and len(slow._sockets) == full:
+        if looks[-1] - looks[0] > ATTEMPT_DELAY and slow.taken == 0:
             slow.take_one()
             slow.take_one()
         return looks[-1]
 
-    full = len(slow._sockets)
     name = resolving(info(*slow.address), info(*dead.address))
     dialled = name("mail.example", 25, BOUND, clock=clock)
     with dialled.sock as sock:
@@ -247,14 +200,14 @@ def test_a_slow_address_may_still_win(mute: Callable[[Any], Mute]) -> None:
     assert dialled.failed == ()
 
 
-def test_every_address_is_named(closed_port: int, mute: Callable[[Any], Mute]) -> None:
+def test_every_address_is_named(closed_port: int, mute: MuteFactory) -> None:
     name = resolving(info(*mute(("127.0.0.1", 0)).address), info("127.0.0.2", closed_port))
     with pytest.raises(ConnectError) as caught:
         name("mail.example", 25, ATTEMPT_DELAY * 2)
     assert "(127.0.0.1: no answer; 127.0.0.2: Connection refused)" in str(caught.value)
 
 
-def test_addresses_for_which_there_was_no_time(mute: Callable[[Any], Mute]) -> None:
+def test_addresses_for_which_there_was_no_time(mute: MuteFactory) -> None:
     first, second = mute(("127.0.0.1", 0)), mute(("127.0.0.2", 0))
     with pytest.raises(TimedOut) as caught:
         resolving(info(*first.address), info(*second.address))("mail.example", 25, 0.05)
@@ -376,14 +329,14 @@ def test_what_is_no_path(bad: str) -> None:
     assert (type(error), error.stage) == (ConnectError, "CONNECT")
 
 
-def test_a_full_unix_socket(mute: Callable[[Any], Mute], path: str) -> None:
+def test_a_full_unix_socket(mute: MuteFactory, path: str) -> None:
     mute(path)
     error = failure_of(25, host=path, timeouts=Timeouts(dial=0.1))
     assert isinstance(error, TimedOut)
     assert f"{path} (no answer)" in str(error)
 
 
-def test_a_full_unix_socket_is_waited_for(mute: Callable[[Any], Mute], path: str) -> None:
+def test_a_full_unix_socket_is_waited_for(mute: MuteFactory, path: str) -> None:
     busy = mute(path)
     looks: list[float] = []
 
@@ -398,7 +351,7 @@ def test_a_full_unix_socket_is_waited_for(mute: Callable[[Any], Mute], path: str
 
 
 def test_an_interrupt_closes_a_unix_socket(
-    path: str, mute: Callable[[Any], Mute], monkeypatch: pytest.MonkeyPatch
+    path: str, mute: MuteFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mute(path)
 
