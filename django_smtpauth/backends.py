@@ -14,7 +14,7 @@ from .conf import smtpauth_settings
 from .secrets.errors import SecretUnreadable
 from .sending.delivery import Batch, Lines
 from .sending.mailer import backend_options, effective_options, port_of
-from .sending.option_values import Password
+from .sending.option_values import hidden
 from .sending.options import DSN
 from .sending.routing import Hint, Route, find_route, says_no_server
 from .smtp.connection import Connection
@@ -66,11 +66,12 @@ class EmailBackend(BaseEmailBackend):
         recipients: str | None = None,
         dsn: DSN | Mapping[str, Any] | None = None,
         require_tls: bool | None = None,
+        proxy: str | None = None,
         **kwargs: Any,
     ) -> None:
         # Whatever is raised from here carries this frame to error pages.
-        hidden = password if password is None else _hidden(password)
-        del password
+        secret = hidden({"password": password, "proxy": proxy})
+        del password, proxy
         super().__init__(**kwargs)
         self.fail_silently = fail_silently
         self._given = backend_options(
@@ -79,7 +80,7 @@ class EmailBackend(BaseEmailBackend):
                 "host": host,
                 "port": port,
                 "username": username,
-                "password": hidden,
+                "password": secret["password"],
                 "use_tls": use_tls,
                 "use_ssl": use_ssl,
                 "timeout": timeout,
@@ -101,6 +102,7 @@ class EmailBackend(BaseEmailBackend):
                 "recipients": recipients,
                 "dsn": dsn,
                 "require_tls": require_tls,
+                "proxy": secret["proxy"],
             },
             self._alias,
         )
@@ -215,7 +217,3 @@ class EmailBackend(BaseEmailBackend):
             error.failed_results = batch.failed  # type: ignore[attr-defined]
             raise error
         return batch.sent
-
-
-def _hidden(password: Any) -> Password:
-    return password if isinstance(password, Password) else Password(password)

@@ -67,7 +67,9 @@ class SMTPAccountForm(_ModelForm):
             "slug": _("How code and commands call this account, for example “billing”."),
             "label": _("How people call this account, for example “Invoices”."),
             "enabled": _("An account that is not enabled sends nothing."),
-            "host": _("For example smtp.example.com, or an IP address."),
+            "host": _(
+                "For example smtp.example.com, an IP address, or the path of a Unix socket."
+            ),
             "port": _("587 with STARTTLS, 465 with implicit TLS, unless your provider differs."),
             "security": _(
                 "What Django's settings call EMAIL_USE_TLS is STARTTLS here, EMAIL_USE_SSL is "

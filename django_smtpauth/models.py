@@ -13,6 +13,7 @@ from django_smtpauth.secrets.destination import Destination, normalise_host, nor
 from django_smtpauth.secrets.fields import EncryptedTextField
 from django_smtpauth.secrets.rows import SealedRow
 from django_smtpauth.secrets.token import SealingContext
+from django_smtpauth.smtp.endpoint import is_path
 from django_smtpauth.validators import validate_certificates, validate_host, validate_sender
 
 if TYPE_CHECKING:
@@ -250,6 +251,17 @@ class SMTPAccount(SealedRow):
             errors.setdefault("from_email", []).append(
                 ValidationError(
                     _("An account that is chosen by its From address needs one."), code="required"
+                )
+            )
+        unprotected = self.security == Security.NONE
+        if is_path(self.host) and not unprotected and "security" not in (exclude or ()):
+            errors.setdefault("security", []).append(
+                ValidationError(
+                    _(
+                        "A Unix socket has no name that a certificate could be checked against: "
+                        "choose “None”. What is sent there does not leave this machine."
+                    ),
+                    code="path",
                 )
             )
         if errors:

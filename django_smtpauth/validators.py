@@ -3,6 +3,7 @@ type.
 """
 
 import ipaddress
+import os
 import re
 import ssl
 from typing import Final
@@ -13,6 +14,7 @@ from django.core.validators import EmailValidator
 from django.utils.translation import gettext_lazy as _
 
 from django_smtpauth.secrets.destination import normalise_host
+from django_smtpauth.smtp.endpoint import MAX_PATH, is_path
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMERIC: Final = re.compile(r"[0-9.]+")
@@ -20,8 +22,12 @@ _CONTROL_OR_SPACE = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
 def validate_host(host: str) -> None:
-    """A host name (international ones too) or an IP address; no scheme, no port, no path."""
+    """A host name (international ones too), an IP address, or the path of a Unix socket; no
+    scheme, no port."""
     if _is_address(host):
+        return
+    if is_path(host):
+        _validate_path(host)
         return
     if "://" in host or "/" in host:
         raise ValidationError(
@@ -71,6 +77,17 @@ def validate_certificates(text: str) -> None:
         raise ValidationError(
             _("This certificate can't be read. Paste the whole PEM text."), code="pem"
         ) from error
+
+
+def _validate_path(path: str) -> None:
+    if not path.isprintable():
+        raise ValidationError(_("A path has no control characters."), code="path")
+    if len(os.fsencode(path)) > MAX_PATH:
+        raise ValidationError(
+            _("The path of a Unix socket has %(limit)d octets at most."),
+            code="path",
+            params={"limit": MAX_PATH},
+        )
 
 
 def _is_address(host: str) -> bool:

@@ -7,12 +7,15 @@ import importlib
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from django_smtpauth import conf, smtp
+from django_smtpauth import backends, conf, smtp
 from django_smtpauth.sending.mailer import MailerOptions
 from django_smtpauth.smtp import Timeouts, replies
+from tests.servers.fixtures import ServerFactory
+from tests.servers.proxies import Socks5Proxy
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
@@ -101,3 +104,28 @@ def test_the_tests_in_the_page_on_testing_pass() -> None:
     for test in tests:
         assert callable(test)
         test()
+
+
+def test_the_ways_in_the_page_on_reaching_the_server(
+    scripted_server: ServerFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    unix, defaults, tunnel = snippets(ROOT / "docs/reach.md", "python")
+    path, server = scripted_server(address=str(tmp_path / "smtp")), scripted_server()
+    names: dict[str, Any] = {}
+    exec(unix.replace("/run/mail/smtp", path.host), names)
+    with backends.EmailBackend(**names["OPTIONS"]) as backend:
+        assert backend.connection is not None
+        assert backend.connection.endpoint.server == path.host
+
+    with Socks5Proxy({"smtp.example.com": server.port}) as proxy:
+        monkeypatch.setenv("SMTP_PROXY", f"socks5://127.0.0.1:{proxy.port}")
+        exec(defaults, names)
+        settings.SMTPAUTH = names["SMTPAUTH"]
+        with backends.EmailBackend(host="smtp.example.com"):
+            pass
+        assert proxy.requests == [("smtp.example.com", 25)]
+
+    names["TUNNEL_PORT"] = server.port
+    names["endpoint"] = smtp.Endpoint("smtp.example.com", security=smtp.Security.NONE)
+    exec(tunnel, names)
+    assert len(server.accepted) == 1

@@ -305,6 +305,12 @@ def test_good_hosts(host):
     make(host=host).full_clean()
 
 
+def test_a_unix_socket_is_a_server_without_tls():
+    make(host="/run/Mail/smtp", security="none").full_clean()
+    for security in ("starttls", "implicit_tls"):
+        assert "choose “None”" in errors_of(make(host="/run/smtp", security=security))["security"]
+
+
 @pytest.mark.parametrize(
     ("host", "fault"),
     [
@@ -323,6 +329,8 @@ def test_good_hosts(host):
         ("exa$mple.com", "host name"),
         ("☃‍.example", "host name"),
         ("", "blank"),
+        ("/run/a\nb", "control"),
+        ("/run/" + "ü" * 60, "107 octets"),
     ],
 )
 def test_bad_hosts(host, fault):

@@ -17,6 +17,7 @@ from django.db.utils import OperationalError
 from django_smtpauth.backends import EmailBackend
 from django_smtpauth.models import SMTPAccount
 from django_smtpauth.sending import accounts
+from tests.servers.proxies import Socks5Proxy
 from tests.servers.scripted import Answer, Then
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -136,6 +137,27 @@ def test_without_address_nothing_is_sent(site, server, certificates):
     assert row(text, "Log-in").startswith("CRAM-MD5: 235 2.7.0")
     assert "Nothing was sent" in text
     assert server.messages == []
+
+
+@pytest.mark.django_db
+def test_the_way_through_a_proxy_is_told(site, server, certificates):
+    with Socks5Proxy({"localhost": server.port}) as proxy:
+        way = {"host": "localhost", "proxy": f"socks5://127.0.0.1:{proxy.port}"}
+        site.use(OURS, **{**server_options(server, ca_file=certificates.ca_file), **way})
+        text = run()
+    assert f"to localhost:{server.port} through socks5://127.0.0.1:{proxy.port}" in words(text)
+    text, _ = failing()
+    assert "Check the option proxy" in words(text)
+
+
+@pytest.mark.django_db
+def test_a_unix_socket_is_told_by_its_path(site, scripted_server, tmp_path):
+    host = str(tmp_path / "smtp")
+    site.use(OURS, host=host)
+    text, _ = failing()
+    assert f"Check that a mail server listens at {host}" in words(text)
+    scripted_server(address=host)
+    assert f"connected to {host}" in words(run())
 
 
 @pytest.mark.django_db

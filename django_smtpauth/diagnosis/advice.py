@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ..conf import mailers_configured
 from ..sending.routing import Route, says_no_server
+from ..smtp.endpoint import is_path
 from ..smtp.errors import (
     AuthenticationRefused,
     ConnectError,
@@ -71,9 +72,28 @@ def settings_example() -> str:
     return MAILERS_EXAMPLE if mailers_configured() else EMAIL_EXAMPLE
 
 
+def _proxy(error: SMTPError, route: Route) -> Advice | None:
+    if error.reason != "proxy":
+        return None
+    return Advice(
+        "Check the option proxy (address, port, user name, password), and that the proxy lets "
+        f"this site connect to {route.endpoint.server}."
+    )
+
+
+def _socket_path(error: SMTPError, route: Route) -> Advice | None:
+    path = route.endpoint.host
+    if error.stage != "CONNECT" or not is_path(path):
+        return None
+    return Advice(
+        f"Check that a mail server listens at {path}, and that the user that runs this site may "
+        "write to it."
+    )
+
+
 def _nobody_here(error: SMTPError, route: Route) -> Advice | None:
     host, port = route.endpoint.address
-    if error.stage != "CONNECT" or host not in _LOCAL or route.account:
+    if error.stage != "CONNECT" or error.reason or host not in _LOCAL or route.account:
         return None
     default = " That is where Django sends mail as long as the settings name no server."
     return Advice(
@@ -88,6 +108,8 @@ def _unreachable(error: SMTPError, route: Route) -> Advice | None:
     host, port = route.endpoint.address
     if error.stage != "CONNECT":
         return None
+    if error.reason == "source-address":
+        return Advice("Check the option source_address, or leave it out.")
     if error.reason == "dns":
         return Advice(f"Check the spelling of {host}, and that this machine can look up names.")
     usual = "The usual ports are 587 (STARTTLS) and 465 (implicit TLS)."
@@ -169,6 +191,8 @@ def _in_doubt(error: SMTPError, _: Route) -> Advice | None:
 #: The first one that returns advice speaks.
 RULES: tuple[Callable[[SMTPError, Route], Advice | None], ...] = (
     _in_doubt,
+    _proxy,
+    _socket_path,
     _nobody_here,
     _unreachable,
     _silent_on_465,

@@ -4,13 +4,15 @@ from dataclasses import asdict, dataclass
 
 import idna
 
+from django_smtpauth.smtp.endpoint import is_path
+
 
 @dataclass(frozen=True)
 class Destination:
     """An account's server and the identity used there, in canonical form.
 
-    `host` is an A-label in lower case or an IP literal; `ca_text` has line feeds only. Each
-    default is the neutral value: see `binding()`.
+    `host` is an A-label in lower case, an IP literal or the path of a Unix socket; `ca_text` has
+    line feeds only. Each default is the neutral value: see `binding()`.
     """
 
     host: str
@@ -36,6 +38,8 @@ class Destination:
         return [name for name in now if now[name] != before[name]]
 
     def __str__(self) -> str:
+        if is_path(self.host):
+            return self.host
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
@@ -44,9 +48,12 @@ def normalise_host(host: str) -> str:
     """The host name in lower case, as A-label (IDNA 2008, UTS 46) where it is not ASCII.
 
     ASCII names pass unchanged otherwise, underscores included, and so does a name that has no
-    A-label: validation is not this function's job.
+    A-label: validation is not this function's job. The path of a Unix socket keeps its letters.
     """
-    host = host.strip().lower()
+    host = host.strip()
+    if is_path(host):
+        return host
+    host = host.lower()
     if host.isascii():
         return host
     try:

@@ -13,19 +13,23 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from smtplib import SMTPException
 
 from django.core.mail import EmailMessage
 
 from ..secrets.errors import SecretUnreadable
-from ..smtp.connection import Connection, connect
+from ..smtp.connection import Connection, Dial, connect
+from ..smtp.dialling import dial
+from ..smtp.endpoint import is_path
 from ..smtp.errors import NotSupported, SMTPError, TimedOut
 from ..smtp.transaction import RecipientOutcome, Status, Transaction
 from ..smtp.transcript import Event
 from .composition import compose
 from .log import warn
 from .options import MessageOptions
+from .proxies import dial_through
 from .results import Attempt, Result, attempt_of, queue_id
 from .routing import Route
 from .submission import Submission
@@ -386,11 +390,11 @@ class _Run:
                 job.transaction.conclude_unsent(error)
             else:
                 job.transaction.settle_open(Status.NOT_SENT, None)
-            address = "{}:{}".format(*self._route.endpoint.address)
+            server = self._route.endpoint.server
             headline = getattr(error, "headline", str(error))
             if not job.attempts:
                 job.attempts.append(
-                    Attempt(self._account, self._route.rule.value, address, error=headline)
+                    Attempt(self._account, self._route.rule.value, server, error=headline)
                 )
                 job.logs.append(getattr(error, "transcript", ()))
             self._batch.settle(job, None if job.transaction.sent else error)
@@ -446,11 +450,17 @@ def _in_order(transaction: Transaction) -> dict[str, RecipientOutcome]:
 
 def _connect(route: Route, began: float | None) -> Connection:
     try:
-        return connect(route.endpoint, began=began)
+        return connect(route.endpoint, dial=_dial_of(route), began=began)
     except NotSupported as error:
         if error.reason == "auth-without-tls":
             error.cure = _switch_for_auth_without_tls(route)
         raise
+
+
+def _dial_of(route: Route) -> Dial:
+    """The way to the server; a Unix socket is on this machine, where no proxy is needed."""
+    proxy = route.options.proxy
+    return partial(dial_through, proxy) if proxy and not is_path(route.endpoint.host) else dial
 
 
 def _switch_for_auth_without_tls(route: Route) -> str:

@@ -1,8 +1,11 @@
 """Domain names as the wire wants them: A-labels (IDNA 2008 with UTS 46 mapping)."""
 
 import ipaddress
+import os
 
 import idna
+
+from ..smtp.endpoint import MAX_PATH, is_path
 
 
 def a_label(domain: str) -> str:
@@ -19,12 +22,15 @@ def a_label(domain: str) -> str:
 
 
 def host_name(text: str) -> str:
-    """A host as the engine dials it: an IP address without brackets, or a name as A-label.
+    """A host as the engine dials it: an IP address without brackets, a name as A-label, or the
+    absolute path of a Unix socket.
 
     Raises ValueError, with the cure, for a URL, for a port behind the name and for text that is
     no host.
     """
     host = text.strip()
+    if is_path(host):
+        return _socket_path(host)
     literal = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if _is_ip_address(literal):
         return literal
@@ -36,6 +42,14 @@ def host_name(text: str) -> str:
     if not name.isprintable() or " " in name:
         raise ValueError(f"{text!r} is not a host name. Remove spaces and control characters.")
     return name
+
+
+def _socket_path(path: str) -> str:
+    if not path.isprintable():
+        raise ValueError(f"{path!r} is not the path of a socket. Remove control characters.")
+    if len(os.fsencode(path)) > MAX_PATH:
+        raise ValueError(f"{path!r} is too long: a socket's path has {MAX_PATH} octets at most.")
+    return path
 
 
 def _is_ip_address(text: str) -> bool:

@@ -16,12 +16,13 @@ from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import is_explicit, mail_setting, mailers_configured, smtpauth_settings
 from ..smtp.content import Chunking
-from ..smtp.endpoint import LMTP_PORT, Endpoint
+from ..smtp.endpoint import LMTP_PORT, TLS_NEEDS_A_NAME, Endpoint, is_path
 from ..smtp.sasl.credentials import Credentials
 from ..smtp.timeouts import Timeouts
 from ..smtp.tls import Security, TLSOptions
 from .option_values import READERS, InvalidOption, Password, hidden, read
 from .options import DSN, Recipients
+from .proxies import Proxy
 
 #: Django's settings for the plain server, by option.
 EMAIL_SETTINGS = {
@@ -61,12 +62,14 @@ BOTH_KINDS_OF_TLS = (
 class MailerOptions:
     """What a site may say about a mailer; None where it said nothing.
 
-    host: an IP address, or a name as A-label. username: '' stands for no log-in.
+    host: an IP address, a name as A-label, or the path of a Unix socket.
+    username: '' stands for no log-in.
     use_tls, use_ssl: Django's names for security 'starttls' and 'implicit_tls'; None as soon
     as `security` is given, which says the same.
     timeout: seconds, or "bulk" for the long limits of RFC 5321 4.5.3.2.
     deadline: seconds for opening, and for each message.
     recipients, dsn, require_tls: for messages that do not say it themselves (MessageOptions).
+    proxy: what the server is reached through; '' stands for none.
     The others are described at Endpoint and TLSOptions.
 
     Raises InvalidOption when the options contradict each other.
@@ -98,10 +101,13 @@ class MailerOptions:
     recipients: Recipients | None = None
     dsn: DSN | None = None
     require_tls: bool | None = None
+    proxy: Proxy | Literal[""] | None = None
 
     def __post_init__(self) -> None:
         if self.use_tls and self.use_ssl:
             raise InvalidOption(BOTH_KINDS_OF_TLS)
+        if is_path(self.host or "") and self.effective_security is not Security.NONE:
+            raise InvalidOption(f"host: {TLS_NEEDS_A_NAME.format(self.host)}")
         if self.security is None:
             return
         for name, kind in (("use_tls", Security.STARTTLS), ("use_ssl", Security.IMPLICIT_TLS)):
@@ -160,7 +166,7 @@ NOTHING_SAID = MailerOptions()
 
 
 def parse(given: Mapping[str, Any], name_of: Callable[[str], str] = str) -> MailerOptions:
-    """MailerOptions from what a site wrote; None means: not said. A password comes `hidden()`.
+    """MailerOptions from what a site wrote; None means: not said. Secrets come `hidden()`.
 
     name_of: how the site calls an option. Raises InvalidOption, for unknown names as well.
     """

@@ -3,15 +3,16 @@
 import ipaddress
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import Promise
 
-from ..secrets.secret import Secret
 from ..smtp.tls import Security
 from .domains import host_name
 from .options import DSN
+from .passwords import Password
+from .proxies import Proxy, read_proxy
 
 TLS_IS_AMBIGUOUS = (
     "'tls' says too little: Django's USE_TLS is 'starttls' (TLS begins on request, usually "
@@ -19,45 +20,19 @@ TLS_IS_AMBIGUOUS = (
 )
 
 
+#: Options that are secret, or that hold a secret.
+SECRETS = ("password", "proxy")
+
+
 class InvalidOption(ImproperlyConfigured, ValueError):
     """An option whose value can't be used; the text names the option and the cure."""
 
 
-class Password(Secret):
-    """A password from the settings or from code. Compared and hashed by value.
-
-    It also hides what is no text, until `read()` refuses it.
-    """
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: object) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """The password itself."""
-        return str(self._value)
-
-    @property
-    def kind(self) -> type:
-        """What was given; `str` or a lazy text is right."""
-        return type(self._value)
-
-    def __bool__(self) -> bool:
-        return bool(self._value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Password) and self._value == other._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
-
-
 def hidden(given: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy whose password does not print itself: an error page shows the frames' variables."""
+    """A copy whose secrets do not print themselves: an error page shows the frames' variables."""
     return {
         name: Password(value)
-        if name == "password" and value is not None and not isinstance(value, Password)
+        if name in SECRETS and value is not None and not isinstance(value, (Password, Proxy))
         else value
         for name, value in given.items()
     }
@@ -89,10 +64,17 @@ def _text_or_none(value: Any) -> str | None:
 
 def _password(value: Any) -> Password:
     if not isinstance(value, Password):
-        raise TypeError("A password is hidden before it is read.")
+        raise TypeError("A secret is hidden before it is read.")
     if not issubclass(value.kind, (str, Promise)):
         raise ValueError(f"must be text, not {value.kind.__name__}.")
     return value
+
+
+def _proxy(value: Any) -> Proxy | Literal[""]:
+    if isinstance(value, Proxy):
+        return value
+    url = _password(value)
+    return read_proxy(url) if url.reveal().strip() else ""
 
 
 def _host(value: Any) -> str | None:
@@ -231,4 +213,5 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "recipients": _one_of("any", "all"),
     "dsn": _dsn,
     "require_tls": _flag,
+    "proxy": _proxy,
 }

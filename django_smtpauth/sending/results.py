@@ -40,7 +40,8 @@ class Attempt:
 
     account: slug, or an empty text for a server from settings or options.
     rule: by which rule the server was chosen, one sentence.
-    server: host:port; peer: the IP address reached, "" if none was.
+    server: host:port, or the path of a Unix socket.
+    peer: the IP address reached (a proxy's, if there is one), "" if none was.
     tls: facts of the handshake, None without TLS; mechanism: of SASL, "" without log-in.
     queue_id: the server's name for the message. seconds: from its first step to its last.
     in_doubt: the connection was lost between the end of the content and its reply.
@@ -147,7 +148,7 @@ def attempt_of(connection: Connection, account: str, rule: str) -> Attempt:
     return Attempt(
         account=account,
         rule=rule,
-        server="{}:{}".format(*connection.endpoint.address),
+        server=connection.endpoint.server,
         peer=connection.peer,
         tls=connection.tls,
         mechanism=connection.mechanism,

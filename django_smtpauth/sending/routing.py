@@ -252,9 +252,8 @@ def account_endpoint(account: Account, options: MailerOptions | None = None) -> 
     options: from `account_options()`; None: the account with SMTPAUTH["DEFAULTS"].
     """
     options = options or account_options(account, defaults=default_options())
-    port = options.port or options.effective_security.default_port
-    label = f"account {account.slug}, {options.host}:{port}"
-    return build_endpoint(options, label, _credentials(account), account.ca_text or None)
+    built = build_endpoint(options, "", _credentials(account), account.ca_text or None)
+    return replace(built, label=f"account {account.slug}, {built.server}")
 
 
 def _credentials(account: Account) -> Credentials | None:

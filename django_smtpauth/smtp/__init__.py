@@ -13,6 +13,7 @@ for the blocking driver.
 
 from .connection import Connection, connect
 from .content import Content
+from .dialling import Dialled
 from .endpoint import Endpoint
 from .errors import (
     AuthenticationRefused,
@@ -46,6 +47,7 @@ __all__ = [
     "ContentRefused",
     "Credentials",
     "DeliveryInDoubt",
+    "Dialled",
     "Disconnected",
     "Endpoint",
     "EnhancedStatus",

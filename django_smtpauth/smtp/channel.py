@@ -26,16 +26,18 @@ _RECORD = 16_384
 class Channel:
     """A connected socket that is taken over; `close()` closes it.
 
+    relayed: the peer passes everything on to another machine, as a proxy does.
     handed: octets of plain text handed to the transport since the beginning. With TLS an octet
         counts when the whole record that holds it was handed over.
     fault: why nothing more can be sent or received, once that is so.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, relayed: bool = False) -> None:
         sock.setblocking(False)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._sock = sock
+        self._relayed = relayed
         self._plain: deque[memoryview] = deque()
         self._received = bytearray()
         self._tls: _TLS | None = None
@@ -64,7 +66,9 @@ class Channel:
 
     @property
     def is_local(self) -> bool:
-        """Whether the peer is this machine: loopback, or a Unix socket."""
+        """Whether the server is this machine: loopback, or a Unix socket."""
+        if self._relayed:
+            return False
         if self._sock.family not in (socket.AF_INET, socket.AF_INET6):
             return True
         peer = self.peer.removeprefix("::ffff:")

@@ -14,7 +14,7 @@ from . import commands
 from .channel import Channel
 from .content import Content
 from .delivery import Delivery, Policy, ServerTraits
-from .dialling import dial, is_address, local_name
+from .dialling import Dialled, dial, is_address, local_name
 from .endpoint import Endpoint
 from .errors import Disconnected, SMTPError, TimedOut, TLSError
 from .extensions import Extensions
@@ -28,7 +28,9 @@ from .transcript import Event, merged
 from .wire import Wire
 
 T = TypeVar("T")
-Dial = Callable[[str, int, float, "str | None"], socket.socket]
+#: Called with host, port, seconds and source address; gives a connected socket, with or without
+#: how it came about.
+Dial = Callable[[str, int, float, "str | None"], "socket.socket | Dialled"]
 
 #: What this process has learnt about servers; the oldest entries go first.
 _traits: dict[tuple[str, int], ServerTraits] = {}
@@ -40,15 +42,22 @@ class Connection:
 
     `connect()` makes one. It is usable until an error leaves `deliver()`, or `close()`.
 
-    peer: the IP address that was reached.
+    peer: the IP address that was reached; a proxy's, when there is one in between.
     began: when the operation began by the clock, dialling included.
+    story: how the server was reached, for the transcript; empty: what the channel shows.
     """
 
     def __init__(
-        self, endpoint: Endpoint, channel: Channel, clock: Clock, began: float | None = None
+        self,
+        endpoint: Endpoint,
+        channel: Channel,
+        clock: Clock,
+        began: float | None = None,
+        story: str = "",
     ) -> None:
         self.endpoint = endpoint
         self.peer = channel.peer
+        self._story = story or f"connected to {channel.peer or endpoint.host}"
         self._channel = channel
         self._clock = clock
         self._session = Session(clock)
@@ -89,8 +98,7 @@ class Connection:
     def open(self) -> None:
         """Greeting, TLS, EHLO and AUTH as the endpoint says. Raises SMTPError."""
         name = self.endpoint.ehlo_name or local_name() or _literal(self._channel.local_address)
-        host = self.endpoint.host
-        self._session.log("*", "CONNECT", f"connected to {self.peer or host}")
+        self._session.log("*", "CONNECT", self._story)
         self._opened = self._run(
             open_session(
                 self._wire, self.endpoint, ehlo_name=name, loopback=self._channel.is_local
@@ -202,7 +210,8 @@ def connect(
 ) -> Connection:
     """Dials, opens and authenticates. Raises SMTPError; then no connection is left open.
 
-    dial: called with host, port, seconds and source address; returns a connected socket.
+    dial: called with host, port, seconds and source address; returns a connected socket, or a
+        `Dialled` that tells more about it.
     began: when the operation began by the clock, if an earlier try is part of it; None: now.
     """
     began = clock() if began is None else began
@@ -211,11 +220,15 @@ def connect(
         limit = min(limit, endpoint.deadline)
     failure: SMTPError
     try:
-        sock = dial(*endpoint.address, max(limit, 0.001), endpoint.source_address)
+        reached = dial(*endpoint.address, max(limit, 0.001), endpoint.source_address)
     except SMTPError as error:
         failure = error
     else:
-        connection = Connection(endpoint, Channel(sock), clock, began)
+        dialled = reached if isinstance(reached, Dialled) else Dialled(reached)
+        channel = Channel(dialled.sock, relayed=bool(dialled.via))
+        # Behind a proxy the peer's address says nothing about the server.
+        story = dialled.story(endpoint.server if dialled.via else channel.peer or endpoint.host)
+        connection = Connection(endpoint, channel, clock, began, story)
         connection.open()
         return connection
     failure.peer = endpoint.name

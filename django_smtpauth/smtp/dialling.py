@@ -1,40 +1,65 @@
-"""From a host name to a connected socket, within a time limit."""
+"""From a host name, an address or a path to a connected socket, within a time limit.
+
+The addresses of a name are tried as RFC 8305 ("Happy Eyeballs") has it: IPv6 and IPv4 take turns,
+and an address that does not answer holds up the next one for a quarter of a second only. The
+first connection wins; the others are closed.
+"""
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import os
 import queue
+import re
+import selectors
 import socket
 import threading
 import time
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from typing import Any, cast
 
-from .errors import ConnectError, TimedOut
+from .endpoint import is_path
+from .errors import ConnectError, SMTPError, TimedOut
+from .timeouts import Clock
+
+#: Seconds before the next address is tried while an earlier one has not answered (RFC 8305 5).
+ATTEMPT_DELAY = 0.25
+#: Seconds between two looks at a Unix socket whose queue of connections is full.
+_LOOK_AGAIN = 0.05
+
+#: What connect_ex() says of a connection that is there, or on its way.
+_UNDER_WAY = (0, errno.EINPROGRESS, errno.EWOULDBLOCK)
+#: A domain name of at least two labels.
+_FQDN = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z][a-z0-9-]*", re.IGNORECASE)
 
 AddressInfo = tuple[Any, ...]
+Resolve = Callable[[str, int, float], "list[AddressInfo]"]
 
 
-def dial(host: str, port: int, timeout: float, source_address: str | None = None) -> socket.socket:
-    """Connects to the first address of `host` that answers, within `timeout` seconds in all.
+@dataclass(frozen=True)
+class Dialled:
+    """A connected socket, and how it came about.
 
-    Raises ConnectError, or TimedOut, with every address tried and why it failed.
+    sock: non-blocking. failed: the addresses that were tried in vain before, each with the
+        reason, in order.
+    via: what the socket leads through, for example `socks5://proxy.example:1080`. The server
+        then counts as another machine, wherever the proxy stands.
     """
-    end = time.monotonic() + timeout
-    infos = resolve(host, port, timeout)
-    failures: list[str] = []
-    timed_out = True
-    for index, info in enumerate(infos):
-        # An address that swallows packets must not use up the time of the others.
-        share = (end - time.monotonic()) / (len(infos) - index)
-        try:
-            return _connect(info, max(share, 0.001), source_address)
-        except TimeoutError:
-            failures.append(f"{info[4][0]}: no answer")
-        except OSError as error:
-            timed_out = False
-            failures.append(f"{info[4][0]}: {error.strerror or error}")
-    kind = TimedOut if timed_out else ConnectError
-    raise kind(f"could not connect to port {port} ({'; '.join(failures)})", stage="CONNECT")
+
+    sock: socket.socket
+    failed: tuple[str, ...] = ()
+    via: str = ""
+
+    def story(self, peer: str) -> str:
+        """How `peer` was reached, for people."""
+        through = f" through {self.via}" if self.via else ""
+        before = f" (no luck with {'; '.join(self.failed)})" if self.failed else ""
+        return f"connected to {peer}{through}{before}"
 
 
 def resolve(host: str, port: int, timeout: float) -> list[AddressInfo]:
@@ -44,11 +69,202 @@ def resolve(host: str, port: int, timeout: float) -> list[AddressInfo]:
     """
     answer = _look_up(host, port) if is_address(host) else _look_up_aside(host, port, timeout)
     if isinstance(answer, OSError):
-        why = answer.strerror or str(answer)
         raise ConnectError(
-            f"the name {host} could not be resolved ({why})", stage="CONNECT", reason="dns"
+            f"the name {host} could not be resolved ({_why(answer)})",
+            stage="CONNECT",
+            reason="dns",
         )
     return answer
+
+
+def dial(
+    host: str,
+    port: int,
+    timeout: float,
+    source_address: str | None = None,
+    *,
+    resolve: Resolve = resolve,
+    clock: Clock = time.monotonic,
+) -> Dialled:
+    """Connects to the address of `host` that answers first, within `timeout` seconds in all.
+
+    host: name, IP address, or the absolute path of a Unix socket (port and source address then
+        do not count). source_address: IP address to connect from; only addresses of its family
+        are tried.
+
+    Raises ConnectError, or TimedOut if nothing but time-outs was met, with every address tried
+    and why it failed.
+    """
+    end = clock() + timeout
+    if is_path(host):
+        return Dialled(_dial_path(host, end, clock))
+    infos = resolve(host, port, timeout)
+    if source_address is not None:
+        infos = _reachable_from(source_address, infos, host)
+    return _Race(interleaved(infos), source_address, end, clock).run(port)
+
+
+def interleaved(infos: Iterable[AddressInfo]) -> list[AddressInfo]:
+    """The addresses in the order of RFC 8305 4: families take turns, the first one's first."""
+    families: dict[int, list[AddressInfo]] = {}
+    for info in infos:
+        families.setdefault(info[0], []).append(info)
+    rounds = zip_longest(*families.values())
+    return [info for info in chain.from_iterable(rounds) if info is not None]
+
+
+def _reachable_from(source: str, infos: list[AddressInfo], host: str) -> list[AddressInfo]:
+    """The addresses to which this source address can connect."""
+    try:
+        version = ipaddress.ip_address(source).version
+    except ValueError:
+        raise _bad_source(f"the source address {source} is no IP address") from None
+    family = socket.AF_INET6 if version == 6 else socket.AF_INET
+    found = [info for info in infos if info[0] == family]
+    if not found:
+        raise _bad_source(
+            f"{host} has no IPv{version} address, which the source address {source} needs"
+        )
+    return found
+
+
+def _bad_source(message: str) -> ConnectError:
+    return ConnectError(message, stage="CONNECT", reason="source-address", transient=False)
+
+
+class _Race:
+    """Attempts at several addresses, of which the first connection wins.
+
+    infos: in the order in which they are tried. end: when all of it is over, by the clock.
+    """
+
+    def __init__(
+        self, infos: list[AddressInfo], source: str | None, end: float, clock: Clock
+    ) -> None:
+        self._names = [str(info[4][0]) for info in infos]
+        self._waiting = deque(enumerate(infos))
+        self._open: set[socket.socket] = set()
+        self._source = source
+        self._end = end
+        self._clock = clock
+        self._next_at = clock()
+        self._failures: dict[int, str] = {}
+        self._timed_out = bool(infos)
+
+    def run(self, port: int) -> Dialled:
+        """The first connection. Raises ConnectError or TimedOut."""
+        try:
+            with selectors.DefaultSelector() as selector:
+                winner = self._first(selector)
+        finally:
+            for loser in self._open:
+                loser.close()
+        if winner is None:
+            raise self._error(port)
+        return Dialled(winner, tuple(self._failed))
+
+    def _first(self, selector: selectors.BaseSelector) -> socket.socket | None:
+        while self._waiting or self._open:
+            now = self._clock()
+            if now >= self._end:
+                break
+            if self._waiting and (now >= self._next_at or not self._open):
+                self._next_at = now + ATTEMPT_DELAY
+                self._begin(selector)
+                if not self._open:
+                    continue
+            until = min(self._end, self._next_at) if self._waiting else self._end
+            for key, _ in selector.select(max(until - now, 0.0)):
+                sock = cast("socket.socket", key.fileobj)
+                self._open.remove(sock)
+                selector.unregister(sock)
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if not code:
+                    return sock
+                sock.close()
+                self._fail(key.data, OSError(code, os.strerror(code)))
+        return None
+
+    def _begin(self, selector: selectors.BaseSelector) -> None:
+        number, (family, kind, protocol, _, address) = self._waiting.popleft()
+        try:
+            sock = socket.socket(family, kind, protocol)
+        except OSError as error:
+            self._fail(number, error)
+            return
+        self._open.add(sock)
+        try:
+            sock.setblocking(False)
+            if self._source is not None:
+                _bind(sock, self._source)
+            code = sock.connect_ex(address)
+            if code not in _UNDER_WAY:
+                raise OSError(code, os.strerror(code))
+            selector.register(sock, selectors.EVENT_WRITE, number)
+        except OSError as error:
+            self._open.remove(sock)
+            sock.close()
+            self._fail(number, error)
+
+    def _fail(self, number: int, error: OSError) -> None:
+        """Notes why an address failed; then the next one need not wait."""
+        self._timed_out = self._timed_out and error.errno == errno.ETIMEDOUT
+        self._failures[number] = _why(error)
+        self._next_at = self._clock()
+
+    @property
+    def _failed(self) -> list[str]:
+        return [f"{self._names[n]}: {why}" for n, why in sorted(self._failures.items())]
+
+    def _error(self, port: int) -> SMTPError:
+        untried = {number for number, _ in self._waiting}
+        for number in range(len(self._names)):
+            self._failures.setdefault(number, "not tried" if number in untried else "no answer")
+        kind = TimedOut if self._timed_out else ConnectError
+        tried = "; ".join(self._failed) or "no address"
+        return kind(f"could not connect to port {port} ({tried})", stage="CONNECT")
+
+
+def _bind(sock: socket.socket, source: str) -> None:
+    try:
+        sock.bind((source, 0))
+    except OSError as error:
+        raise OSError(error.errno, f"from {source}: {_why(error)}") from None
+
+
+def _dial_path(path: str, end: float, clock: Clock) -> socket.socket:
+    family = getattr(socket, "AF_UNIX", None)
+    if family is None:
+        raise _no_path(path, "there are no Unix sockets on this system")
+    with ExitStack() as on_failure:
+        sock = on_failure.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        sock.setblocking(False)
+        while not _connects(sock, path):
+            # The queue of connections is full, and nothing tells when it is not any more.
+            left = end - clock()
+            if left <= 0:
+                raise TimedOut(f"could not connect to {path} (no answer)", stage="CONNECT")
+            time.sleep(min(left, _LOOK_AGAIN))
+        on_failure.pop_all()
+    return sock
+
+
+def _connects(sock: socket.socket, path: str) -> bool:
+    try:
+        sock.connect(path)
+    except BlockingIOError:
+        return False
+    except (OSError, ValueError) as error:
+        raise _no_path(path, _why(error)) from None
+    return True
+
+
+def _no_path(path: str, why: str) -> ConnectError:
+    return ConnectError(f"could not connect to {path} ({why})", stage="CONNECT")
+
+
+def _why(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _look_up(host: str, port: int) -> list[AddressInfo] | OSError:
@@ -94,23 +310,15 @@ def local_name(timeout: float = 2.0) -> str:
             name = answers.get(timeout=timeout)
         except queue.Empty:
             name = ""
-        usable = "." in name and name.isascii() and not name.endswith(".arpa")
-        _local_name = name if usable else ""
+        _local_name = name if _tells_a_machine(name) else ""
     return _local_name
 
 
 _local_name: str | None = None
 
 
-def _connect(info: AddressInfo, timeout: float, source_address: str | None) -> socket.socket:
-    family, kind, protocol, _, address = info
-    sock = socket.socket(family, kind, protocol)
-    try:
-        sock.settimeout(timeout)
-        if source_address:
-            sock.bind((source_address, 0))
-        sock.connect(address)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+def _tells_a_machine(name: str) -> bool:
+    """Whether this is a name that other machines may know this one by."""
+    name = name.lower()
+    shared = name.endswith((".arpa", ".localdomain")) or name.startswith("localhost.")
+    return bool(_FQDN.fullmatch(name)) and not shared

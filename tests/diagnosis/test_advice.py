@@ -37,6 +37,17 @@ def route(host="smtp.example.com", port=587, security="starttls", account=None, 
         (ConnectError(stage="CONNECT"), route(), "587 (STARTTLS) and 465 (implicit TLS)"),
         (ConnectError(stage="CONNECT"), route("localhost", account=ACCOUNT), "no firewall"),
         (ConnectError(stage="CONNECT"), route("localhost", 25), "That is where Django sends"),
+        (
+            ConnectError(stage="CONNECT", reason="proxy"),
+            route("localhost", 25),
+            "lets this site connect to localhost:25",
+        ),
+        (
+            ConnectError(stage="CONNECT"),
+            route("/run/smtp", security="none"),
+            "a mail server listens at /run/smtp",
+        ),
+        (ConnectError(stage="CONNECT", reason="source-address"), route("::1"), "source_address"),
         (TimedOut(stage="GREETING"), route(port=465), "use security 'implicit_tls'"),
         (TLSError(stage="TLS", reason="certificate"), route(), "with the option ca_file"),
         (

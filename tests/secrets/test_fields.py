@@ -255,6 +255,14 @@ def test_the_same_host_written_otherwise_is_the_same_destination(before, after):
     assert revealed() == "hunter2"
 
 
+def test_a_unix_socket_is_its_path_letter_by_letter():
+    make(host="/run/Mail/smtp", security="none").save()
+    assert revealed() == "hunter2"
+    SMTPAccount.objects.update(host="/run/mail/smtp")
+    with pytest.raises(SecretUnreadable, match=r"stored for /run/Mail/smtp, .* /run/mail/smtp"):
+        revealed()
+
+
 def test_a_host_without_an_a_label_is_sealed_as_it_is():
     make(host="☃\u200d.example").save()
     assert revealed() == "hunter2"

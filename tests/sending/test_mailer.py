@@ -61,6 +61,7 @@ def test_every_option_has_a_reader():
         ("host", "[2001:db8::1]", "2001:db8::1"),
         ("host", "192.0.2.1", "192.0.2.1"),
         ("host", "", None),
+        ("host", " /run/Mail/smtp ", "/run/Mail/smtp"),
         ("port", 587, 587),
         ("port", "587", 587),
         ("port", 0, None),
@@ -92,6 +93,8 @@ def test_a_value_is_read(option, written, value):
         ("host", "a\r\nb", "control"),
         ("host", "★.example", "not a domain name"),
         ("host", 25, "text"),
+        ("host", "/run/a\0b", "control"),
+        ("host", "/" + "ü" * 60, "107 octets"),
         ("port", "smtp", "587"),
         ("port", 65536, "65535"),
         ("port", True, "number"),
@@ -442,3 +445,22 @@ def test_the_other_options_reach_the_engine():
 def test_without_a_host_there_is_no_endpoint():
     with pytest.raises(InvalidOption, match="host"):
         endpoint(MailerOptions())
+
+
+# Unix sockets
+
+
+def test_a_path_needs_no_port_and_no_tls():
+    unix = built(host="/run/smtp", port=2525)
+    assert (unix.server, unix.security) == ("/run/smtp", Security.NONE)
+
+
+@pytest.mark.parametrize("tls", [{"use_tls": True}, {"use_ssl": True}, {"security": "starttls"}])
+def test_a_path_with_tls_is_refused(tls, settings):
+    with pytest.raises(InvalidOption, match=r"host: /run/smtp is a Unix socket.*'none'"):
+        backend_options({"host": "/run/smtp", **tls})
+    settings.SMTPAUTH = {"DEFAULTS": tls}
+    with pytest.raises(ImproperlyConfigured, match="is a Unix socket"):
+        effective_options(backend_options({"host": "/run/smtp"}))
+    options = effective_options(backend_options({"host": "/run/smtp", "security": "none"}))
+    assert options.effective_security is Security.NONE

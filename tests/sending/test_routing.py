@@ -10,6 +10,7 @@ from django_smtpauth.sending import routing
 from django_smtpauth.sending.accounts import Account, Snapshot
 from django_smtpauth.sending.mailer import MailerOptions, backend_options
 from django_smtpauth.sending.option_values import InvalidOption, Password
+from django_smtpauth.sending.proxies import Proxy
 from django_smtpauth.sending.routing import (
     AccountNotFound,
     Hint,
@@ -218,6 +219,22 @@ def test_an_accounts_endpoint():
 @pytest.mark.parametrize(("security", "port"), [("none", 25), ("starttls", 587)])
 def test_the_port_may_go_with_security(security, port):
     assert account_endpoint(account("club", security=security)).address[1] == port
+
+
+def test_an_account_at_a_unix_socket():
+    club = account("club", host="/run/Mail/smtp", port=587, security="none")
+    built = account_endpoint(club)
+    assert (built.address, built.name) == (("/run/Mail/smtp", 0), "account club, /run/Mail/smtp")
+
+
+def test_an_account_takes_the_proxy_of_the_options_then_the_defaults():
+    given, defaults = (MailerOptions(proxy=Proxy("http", name, 80)) for name in "ab")
+    assert account_options(CLUB, given, defaults).proxy == given.proxy
+    assert account_options(CLUB, NOTHING, defaults).proxy == defaults.proxy
+
+
+def test_a_proxy_alone_describes_no_server():
+    assert route(proxy="http://proxy.example:80").rule is Rule.DEFAULT
 
 
 class Sealed(Password):

@@ -91,6 +91,8 @@ class Behaviour:
     quiet                 seconds without input after which the client is held to be waiting
     refuse_behind_dot     503 for all commands that came together with a message's final dot
     refusals_before_421   after so many refused recipients the next command gets 421 and the end
+    address               where to listen: 127.0.0.1, another address of this machine, or the
+                          absolute path of a Unix socket
     receive_buffer        octets, SO_RCVBUF: small together with STOP_READING blocks a writer soon
     """
 
@@ -110,6 +112,7 @@ class Behaviour:
     refuse_behind_dot: bool = False
     refusals_before_421: int | None = None
     receive_buffer: int | None = None
+    address: str = "127.0.0.1"
 
     def announced(self, inside_tls: bool) -> list[str]:
         """The EHLO lines after the first."""

@@ -2,6 +2,7 @@
 
     scripted_server(behaviour=None, **options) -> ScriptedServer     options: fields of Behaviour
     cutting_proxy(target_port, cut=None, connections=1) -> CuttingProxy
+    mute(where) -> Mute                                              answers nobody
     certificates -> Certificates                                     one for the whole session
 
 What the factories made is closed after the test, and errors of its threads fail the test.
@@ -11,18 +12,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any, Protocol
 
 import pytest
 
 from tests.servers.certificates import Certificates
 from tests.servers.cutting import CutAt, CuttingProxy
+from tests.servers.mute import Mute
 from tests.servers.scripted import Behaviour, ScriptedServer
 
 
 class ServerFactory(Protocol):
     def __call__(self, behaviour: Behaviour | None = None, **options: Any) -> ScriptedServer: ...
+
+
+class MuteFactory(Protocol):
+    def __call__(self, where: Any) -> Mute: ...
 
 
 class ProxyFactory(Protocol):
@@ -43,6 +49,16 @@ def scripted_server() -> Iterator[ServerFactory]:
         def start(behaviour: Behaviour | None = None, **options: Any) -> ScriptedServer:
             bent = dataclasses.replace(behaviour or Behaviour(), **options)
             return servers.enter_context(ScriptedServer(bent))
+
+        yield start
+
+
+@pytest.fixture
+def mute() -> Iterator[MuteFactory]:
+    with ExitStack() as listeners:
+
+        def start(where: Any) -> Mute:
+            return listeners.enter_context(closing(Mute(where)))
 
         yield start
 

@@ -1,4 +1,4 @@
-"""A threaded SMTP server on 127.0.0.1 that speaks correct ESMTP and can be bent.
+"""A threaded SMTP server on loopback or a Unix socket; it speaks correct ESMTP and can be bent.
 
     with ScriptedServer(Behaviour(users={"club": "secret"}, count_flights=True)) as server:
         ...                                   # talk to server.host, server.port
@@ -110,14 +110,17 @@ class ScriptedServer:
         self._finished = threading.Condition()
         self._threads: set[threading.Thread] = set()
         self._bell = Bell()
-        self._listener = socket.socket()
+        self._listener = socket.socket(_family(self.behaviour.address))
         if self.behaviour.receive_buffer is not None:
             size = self.behaviour.receive_buffer
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
-        self._listener.bind(("127.0.0.1", 0))
+        is_path = self._listener.family == socket.AF_UNIX
+        self.host, self.port = self.behaviour.address, 0
+        self._listener.bind(self.host if is_path else (self.host, 0))
+        if not is_path:
+            self.port = self._listener.getsockname()[1]
         self._listener.listen(128)
         self._listener.setblocking(False)
-        self.host, self.port = self._listener.getsockname()
         self._acceptor = threading.Thread(target=self._accept, name=f"accept-{self.port}")
         self._acceptor.start()
 
@@ -217,3 +220,9 @@ class ScriptedServer:
             with self._finished:
                 connection.finished.set()
                 self._finished.notify_all()
+
+
+def _family(address: str) -> socket.AddressFamily:
+    if address.startswith("/"):
+        return socket.AF_UNIX
+    return socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -23,7 +23,8 @@ class Transport:
 
     def __init__(self, sock: socket.socket, bell: Bell) -> None:
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._sock = sock
         self._bell = bell
         self._selector = selectors.DefaultSelector()

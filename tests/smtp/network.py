@@ -137,7 +137,7 @@ class Dialler:
     def __call__(
         self, host: str, port: int, timeout: float, source_address: str | None
     ) -> socket.socket:
-        dialled = dial(host, port, timeout, source_address)
+        dialled = dial(host, port, timeout, source_address).sock
         sock = WatchedSocket(
             dialled.family, dialled.type, fileno=dialled.detach(), takes=self._takes
         )

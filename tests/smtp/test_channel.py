@@ -191,6 +191,14 @@ def test_peer_on_loopback(pair: Pair) -> None:
     assert pair.channel.is_local
 
 
+def test_a_server_behind_a_relay_is_not_here() -> None:
+    near, far = socket.socketpair()
+    with far:
+        channel = Channel(near, relayed=True)
+        assert not channel.is_local
+        channel.abandon()
+
+
 class Elsewhere(WatchedSocket):
     """A socket that says where its peer is."""
 

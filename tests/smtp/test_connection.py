@@ -9,6 +9,8 @@ import select
 import socket
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from django_smtpauth.smtp import (
     ContentRefused,
     Credentials,
     DeliveryInDoubt,
+    Dialled,
     Disconnected,
     NotSupported,
     ProtocolError,
@@ -34,6 +37,7 @@ from django_smtpauth.smtp import (
     connection,
 )
 from django_smtpauth.smtp.channel import Channel
+from django_smtpauth.smtp.dialling import dial
 from tests.leaks import shown_by_trackers
 from tests.servers.certificates import Certificates
 from tests.servers.fixtures import ServerFactory
@@ -360,6 +364,24 @@ def test_ehlo_name(
 
 
 @pytest.mark.parametrize(
+    ("address", "said"), [("::1", b"EHLO [IPv6:::1]"), ("/", b"EHLO localhost")]
+)
+def test_ehlo_name_by_the_kind_of_socket(
+    scripted_server: ServerFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    address: str,
+    said: bytes,
+) -> None:
+    """RFC 5321 4.1.3 for IPv6; a Unix socket has no address that could be told."""
+    monkeypatch.setattr(connection, "local_name", lambda: "")
+    host = str(tmp_path / "smtp") if address == "/" else address
+    server = scripted_server(address=host)
+    connect(endpoint(server.port, host=host, ehlo_name="")).close()
+    assert server.commands[0] == said
+
+
+@pytest.mark.parametrize(
     ("address", "literal"),
     [
         ("192.0.2.1", "[192.0.2.1]"),
@@ -416,6 +438,23 @@ def test_a_mechanism_that_hides_the_password_needs_no_permission(
     server = scripted_server(users={USER: PASSWORD}, mechanisms=["PLAIN", "CRAM-MD5"])
     with connect(endpoint(server.port, credentials=CREDENTIALS), dial=dial_remote) as opened:
         assert opened.mechanism == "CRAM-MD5"
+
+
+def test_a_password_in_clear_does_not_go_through_a_relay_of_this_machine(
+    scripted_server: ServerFactory,
+) -> None:
+    server = scripted_server(users={USER: PASSWORD}, mechanisms=["PLAIN"])
+
+    def relayed(host: str, port: int, timeout: float, source: str | None) -> Dialled:
+        return replace(dial(host, port, timeout, source), via="socks5://127.0.0.1:1080")
+
+    plan = endpoint(server.port, credentials=CREDENTIALS, label="")
+    with pytest.raises(NotSupported) as caught:
+        connect(plan, dial=relayed)
+    assert caught.value.reason == "auth-without-tls"
+    assert caught.value.transcript[0].text == (
+        f"connected to 127.0.0.1:{server.port} through socks5://127.0.0.1:1080"
+    )
 
 
 # -- no secret in a frame

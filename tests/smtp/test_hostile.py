@@ -463,7 +463,9 @@ def test_the_server_leaves(scripted_server: ServerFactory, key: str, end: Answer
     message = transaction()
     error = session_failure(server, message, credentials=CREDENTIALS)
     assert isinstance(error, ConnectError if key == "GREETING" else Disconnected)
-    assert error.stage == key
+    # A reset may come before it is even seen that the connection was made.
+    too_early = key == "GREETING" and end is RESET
+    assert error.stage in ((key, "CONNECT") if too_early else (key,))
     assert error.transient
     assert not message.done
 
