@@ -22,6 +22,8 @@ class Endpoint:
     pipelining: False sends one command at a time whatever the server offers.
     max_unanswered: complete messages of one connection that may lack their reply at once.
     source_address: local IP address to connect from.
+
+    Raises ValueError for a pin where TLS is not certain.
     """
 
     host: str
@@ -38,6 +40,13 @@ class Endpoint:
     pipelining: bool = True
     max_unanswered: int = 1
     source_address: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.tls.pins and self.security in (Security.NONE, Security.OPPORTUNISTIC):
+            raise ValueError(
+                f"tls_pin needs TLS, which security {self.security.value!r} does not ensure. Use "
+                "'starttls' or 'implicit_tls'."
+            )
 
     @property
     def address(self) -> tuple[str, int]:
