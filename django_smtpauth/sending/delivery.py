@@ -18,9 +18,10 @@ from smtplib import SMTPException
 
 from django.core.mail import EmailMessage
 
+from ..certificates import explain
 from ..secrets.errors import SecretUnreadable
 from ..smtp.connection import Connection, connect
-from ..smtp.errors import NotSupported, SMTPError, TimedOut
+from ..smtp.errors import NotSupported, SMTPError, TimedOut, TLSError
 from ..smtp.transaction import RecipientOutcome, Status, Transaction
 from ..smtp.transcript import Event
 from .composition import compose
@@ -423,6 +424,9 @@ def _connect(route: Route, began: float | None) -> Connection:
     except NotSupported as error:
         if error.reason == "auth-without-tls":
             error.cure = _switch_for_auth_without_tls(route)
+        raise
+    except TLSError as error:
+        error.message = explain(error) or error.message
         raise
 
 

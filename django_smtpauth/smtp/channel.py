@@ -331,7 +331,7 @@ def _lost(error: OSError | ValueError, stage: str = "") -> Disconnected:
 def _tls_error(error: ssl.SSLError, tls: _TLS) -> TLSError:
     if isinstance(error, ssl.SSLCertVerificationError):
         # A context that asks the operating system may leave out what OpenSSL always tells.
-        why = getattr(error, "verify_message", "") or str(error)
+        why = getattr(error, "verify_message", "") or " ".join(map(str, error.args))
         return TLSError(
             f"the certificate of {tls.host} does not verify: {why}",
             stage="TLS",

@@ -42,11 +42,8 @@ class Endpoint:
     source_address: str | None = None
 
     def __post_init__(self) -> None:
-        if self.tls.pins and self.security in (Security.NONE, Security.OPPORTUNISTIC):
-            raise ValueError(
-                f"tls_pin needs TLS, which security {self.security.value!r} does not ensure. Use "
-                "'starttls' or 'implicit_tls'."
-            )
+        if self.tls.pins and not self.security.ensures_tls:
+            raise ValueError(f"A pin needs TLS, but security is {self.security.value!r}.")
 
     @property
     def address(self) -> tuple[str, int]:

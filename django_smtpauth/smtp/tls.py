@@ -37,6 +37,11 @@ class Security(str, enum.Enum):
         """The port that goes with it: 465 (RFC 8314), 587 (RFC 6409), else 25 (RFC 5321)."""
         return {"implicit_tls": 465, "starttls": 587}.get(self.value, 25)
 
+    @property
+    def ensures_tls(self) -> bool:
+        """Whether nothing is sent without TLS."""
+        return self in (Security.IMPLICIT_TLS, Security.STARTTLS)
+
 
 class ClientCertificate(Protocol):
     """A client certificate whose key is in no file. Compared and hashed by value."""
