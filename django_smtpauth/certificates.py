@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from .smtp.errors import TLSError
@@ -64,7 +63,15 @@ class CertificateFacts:
     @classmethod
     def of(cls, der: bytes) -> CertificateFacts:
         """From DER. Raises ValueError for what is no certificate."""
-        certificate = x509.load_der_x509_certificate(der)
+        try:
+            return cls._of(x509.load_der_x509_certificate(der), der)
+        except Exception as error:
+            # Not all of cryptography's errors are of one kind, and a site may make errors of its
+            # warnings.
+            raise ValueError(f"This certificate can't be read: {error}") from None
+
+    @classmethod
+    def _of(cls, certificate: x509.Certificate, der: bytes) -> CertificateFacts:
         return cls(
             subject=_part(lambda: _line(certificate.subject.rfc4514_string()), ""),
             issuer=_part(lambda: _line(certificate.issuer.rfc4514_string()), ""),
@@ -73,7 +80,7 @@ class CertificateFacts:
             addresses=_part(lambda: _names(certificate, x509.IPAddress), ()),
             not_before=certificate.not_valid_before_utc,
             not_after=certificate.not_valid_after_utc,
-            self_signed=_is_self_signed(certificate),
+            self_signed=_part(lambda: _is_self_signed(certificate), False),
             serial=f"{certificate.serial_number:x}",
             key=_part(lambda: _key(certificate), ""),
             signature_hash=_part(lambda: _hash(certificate), ""),
@@ -194,9 +201,10 @@ def _now() -> datetime.datetime:
 
 
 def _part(read: Callable[[], T], otherwise: T) -> T:
+    """What is read, or `otherwise` where the certificate is damaged or of an unknown kind."""
     try:
         return read()
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.ExtensionNotFound):
+    except Exception:
         return otherwise
 
 
@@ -216,10 +224,9 @@ def _names(certificate: x509.Certificate, kind: type[x509.GeneralName]) -> tuple
 
 
 def _is_self_signed(certificate: x509.Certificate) -> bool:
-    with contextlib.suppress(ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature):
-        certificate.verify_directly_issued_by(certificate)
-        return True
-    return False
+    """Raises when it is not."""
+    certificate.verify_directly_issued_by(certificate)
+    return True
 
 
 def _key(certificate: x509.Certificate) -> str:
