@@ -136,7 +136,7 @@ def test_without_address_nothing_is_sent(site, server, certificates):
     assert "connected to 127.0.0.1 (0." in row(text, "Connection")
     assert row(text, "TLS").startswith("TLSv1.3 (TLS_")
     assert re.search(
-        r"Certificate for localhost, 127\.0\.0\.1, ::1; until 20[\d-]+, \d+ days left", words(text)
+        r"Certificate for localhost, 127\.0\.0\.1, ::1; until [\d-]+, \d+ days left", words(text)
     )
     assert row(text, "Log-in").startswith("CRAM-MD5: 235 2.7.0")
     assert "Nothing was sent" in text

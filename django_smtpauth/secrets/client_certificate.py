@@ -110,6 +110,12 @@ class ClientCertificate:
     def __reduce__(self) -> NoReturn:
         raise TypeError("A client certificate can't be pickled: it holds a key.")
 
+    def __copy__(self) -> ClientCertificate:
+        return self
+
+    def __deepcopy__(self, memo: object) -> ClientCertificate:
+        return self
+
 
 def _digest(text: str) -> bytes:
     # A key that is no text is refused by what reads it; here it must not show in an error.

@@ -1,5 +1,6 @@
 """A client certificate whose key is a secret text: what is refused, and where the key goes."""
 
+import copy
 import datetime
 import pickle
 import ssl
@@ -298,3 +299,6 @@ def test_it_shows_nothing_and_is_not_pickled(client):
     assert client.secret not in repr(TLSOptions(client_certificate=one))
     with pytest.raises(TypeError, match="can't be pickled"):
         pickle.dumps(one)
+    # Settings are copied now and then.
+    assert copy.deepcopy({"OPTIONS": one})["OPTIONS"] is one
+    assert copy.copy(one) is one
