@@ -37,9 +37,11 @@ class InvalidClientCertificate(ValueError):
     """A client certificate that can't be used. field: `certificate_text` or `key_text`."""
 
     def __init__(self, field: str, why: str) -> None:
-        super().__init__(f"{field}: {why}")
+        super().__init__(field, why)
         self.field = field
-        self.why = why
+
+    def __str__(self) -> str:
+        return ": ".join(self.args)
 
 
 class ClientCertificate:
@@ -77,16 +79,17 @@ class ClientCertificate:
         self._use(context)
 
     def _use(self, context: ssl.SSLContext | None = None) -> None:
-        failure: ValueError
+        failure: Exception
         try:
             certificates = _read_certificates(self._certificate_text)
             key = _read_key(self._reveal(), certificates[0])
             if context is not None:
                 _hand_over(context, certificates, key)
-        except InvalidClientCertificate as error:
-            failure = InvalidClientCertificate(error.field, error.why)
         except OSError as error:
             failure = ValueError(f"the client certificate can't be used: {error}")
+        except Exception as error:
+            failure = error.with_traceback(None)
+            failure.__context__ = None
         else:
             return
         # Raised anew from here: the frames below have seen the key.
@@ -140,6 +143,12 @@ def _read_certificates(text: str) -> list[x509.Certificate]:
             "certificate_text",
             "it must be PEM, from '-----BEGIN CERTIFICATE-----' to '-----END CERTIFICATE-----'.",
         )
+    try:
+        certificates[0].public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise InvalidClientCertificate(
+            "certificate_text", "the certificate's key is of a kind that can't be used."
+        ) from None
     expired = certificates[0].not_valid_after_utc
     if expired < datetime.datetime.now(datetime.timezone.utc):
         logger.warning("The client certificate expired on %s UTC.", f"{expired:%Y-%m-%d %H:%M}")

@@ -12,16 +12,18 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
+from django_smtpauth.secrets import client_certificate
 from django_smtpauth.secrets.client_certificate import (
     ClientCertificate,
     InvalidClientCertificate,
 )
 from django_smtpauth.secrets.errors import SecretUnreadable
 from django_smtpauth.secrets.secret import FreshSecret
-from django_smtpauth.smtp import TLSError, TLSOptions
+from django_smtpauth.smtp import TLSError, TLSOptions, connect
 from django_smtpauth.smtp.tls import Security
 from tests.leaks import shown_by_trackers
 from tests.smtp.network import endpoint, failure_of, statuses, transaction
+from tests.smtp.x509 import made
 
 
 @pytest.fixture(scope="module")
@@ -157,8 +159,6 @@ def test_the_server_sees_the_certificate(
     tls = TLSOptions(client_certificate=ClientCertificate(client.certificate, key[source]))
     security = Security.IMPLICIT_TLS if implicit else Security.STARTTLS
     message = transaction()
-    from django_smtpauth.smtp import connect
-
     with connect(endpoint(server.port, security=security, tls=tls)) as connection:
         connection.deliver([message])
     assert statuses(message) == ["accepted"]
@@ -175,6 +175,8 @@ def field_and_words(certificate_text, key_text):
     with pytest.raises(InvalidClientCertificate, match=caught.value.field):
         ClientCertificate(certificate_text, key_text).load_into(watching())
     assert str(caught.value).startswith(f"{caught.value.field}: ")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.field) == (str(caught.value), caught.value.field)
     return caught.value.field, str(caught.value)
 
 
@@ -214,6 +216,23 @@ def test_errors_do_not_show_the_key(client, other):
             except ValueError as error:
                 shown = shown_by_trackers(error)
                 assert all(line not in shown for line in key.splitlines()[1:-1])
+
+
+def test_a_certificate_with_an_unknown_kind_of_key(client):
+    octets = made("Ed25519").public_bytes(serialization.Encoding.DER)
+    strange = ssl.DER_cert_to_PEM_cert(octets.replace(b"\x2b\x65\x70", b"\x2b\x65\x01"))
+    field, text = field_and_words(strange, client.key)
+    assert (field, "of a kind that can't be used" in text) == ("certificate_text", True)
+
+
+def test_no_error_at_all_shows_the_key(client, monkeypatch):
+    def broken(_):
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr(client_certificate, "BestAvailableEncryption", broken)
+    with pytest.raises(RuntimeError, match="out of order") as caught:
+        ClientCertificate(client.certificate, lambda: client.key).load_into(watching())
+    assert client.secret not in shown_by_trackers(caught.value)
 
 
 def test_a_certificate_that_fits_passes(client):
