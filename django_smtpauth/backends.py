@@ -11,6 +11,7 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
 from .conf import smtpauth_settings
+from .secrets.client_certificate import ClientCertificate
 from .secrets.errors import SecretUnreadable
 from .sending.delivery import Batch, Lines
 from .sending.mailer import backend_options, effective_options, port_of
@@ -67,6 +68,9 @@ class EmailBackend(BaseEmailBackend):
         dsn: DSN | Mapping[str, Any] | None = None,
         require_tls: bool | None = None,
         proxy: str | None = None,
+        tls_pin: str | Sequence[str] | None = None,
+        trust_store: str | None = None,
+        client_certificate: ClientCertificate | None = None,
         **kwargs: Any,
     ) -> None:
         # Whatever is raised from here carries this frame to error pages.
@@ -103,6 +107,9 @@ class EmailBackend(BaseEmailBackend):
                 "dsn": dsn,
                 "require_tls": require_tls,
                 "proxy": secret["proxy"],
+                "tls_pin": tls_pin,
+                "trust_store": trust_store,
+                "client_certificate": client_certificate,
             },
             self._alias,
         )

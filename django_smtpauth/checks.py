@@ -147,7 +147,7 @@ def _is_ours(path: Any) -> bool:
 
 def _port_and_tls(options: MailerOptions, whose: str) -> Iterator[CheckMessage]:
     security = options.effective_security
-    if security is Security.STARTTLS and options.port == 465:
+    if security in (Security.STARTTLS, Security.OPPORTUNISTIC) and options.port == 465:
         yield Warning(
             f"{whose} ask for STARTTLS on port 465, where servers expect TLS from the first "
             "octet: the connection will wait until it times out.",

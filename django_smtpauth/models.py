@@ -24,8 +24,8 @@ else:
 
 #: Why "tls" is refused as a value of `security`.
 SECURITY_HINT = _(
-    "Choose implicit_tls, starttls or none. Django's EMAIL_USE_TLS is starttls; its "
-    "EMAIL_USE_SSL is implicit_tls; “tls” could mean either."
+    "Choose implicit_tls, starttls, opportunistic or none. Django's EMAIL_USE_TLS is starttls; "
+    "its EMAIL_USE_SSL is implicit_tls; “tls” could mean either."
 )
 
 
@@ -34,6 +34,7 @@ class Security(models.TextChoices):
 
     STARTTLS = "starttls", _("STARTTLS (usual on port 587)")
     IMPLICIT_TLS = "implicit_tls", _("Implicit TLS (usual on port 465)")
+    OPPORTUNISTIC = "opportunistic", _("Opportunistic: not encrypted if the server offers no TLS")
     NONE = "none", _("None: not encrypted")
 
 

@@ -125,6 +125,12 @@ def test_starttls_on_port_465_as_smtps_urls_give_it(legacy):
         assert word in message()
 
 
+def test_opportunistic_on_port_465(legacy):
+    legacy.SMTPAUTH = {"DEFAULTS": {"security": "opportunistic", "host": "smtp.example.com"}}
+    legacy.EMAIL_PORT = 465
+    assert checks.STARTTLS_ON_465 in found()
+
+
 def test_implicit_tls_on_port_587(legacy):
     legacy.EMAIL_USE_SSL = True
     legacy.EMAIL_PORT = 587

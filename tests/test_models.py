@@ -4,8 +4,9 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import IntegrityError, connection, connections, transaction
 
-from django_smtpauth.models import SMTPAccount, normalise_sender
+from django_smtpauth.models import Security, SMTPAccount, normalise_sender
 from django_smtpauth.secrets.keyring import generate_key
+from django_smtpauth.smtp import Security as EngineSecurity
 
 pytestmark = pytest.mark.django_db
 
@@ -63,8 +64,13 @@ def test_its_name_is_the_label_or_the_slug():
 
 
 @pytest.mark.parametrize("value", ["tls", "ssl", "STARTTLS", ""])
-def test_only_three_kinds_of_security(value):
+def test_only_four_kinds_of_security(value):
     assert "starttls" in errors_of(make(security=value))["security"] or value == ""
+
+
+def test_the_kinds_of_security_are_the_engine_s():
+    assert set(Security.values) == {kind.value for kind in EngineSecurity}
+    make(security="opportunistic").full_clean()
 
 
 def test_tls_is_refused_with_the_sentence_that_explains():

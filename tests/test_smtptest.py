@@ -1,6 +1,7 @@
 """`manage.py smtptest`: what it tells, and when it fails."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from django.db.utils import OperationalError
 from django_smtpauth.backends import EmailBackend
 from django_smtpauth.models import SMTPAccount
 from django_smtpauth.sending import accounts
+from django_smtpauth.smtp import Endpoint, TLSOptions, connect
 from tests.servers.proxies import Socks5Proxy
 from tests.servers.scripted import Answer, Then
 
@@ -134,6 +136,9 @@ def test_without_address_nothing_is_sent(site, server, certificates):
     assert row(text, "Server") == f"{server.host}:{server.port}"
     assert "connected to 127.0.0.1 (0." in row(text, "Connection")
     assert row(text, "TLS").startswith("TLSv1.3 (TLS_")
+    assert re.search(
+        r"Certificate for localhost, 127\.0\.0\.1, ::1; until [\d-]+, \d+ days left", words(text)
+    )
     assert row(text, "Log-in").startswith("CRAM-MD5: 235 2.7.0")
     assert "Nothing was sent" in text
     assert server.messages == []
@@ -347,6 +352,57 @@ def test_a_certificate_of_an_unknown_authority(site, server):
     assert "does not verify" in words(text)
     assert "with the option ca_file" in words(text)
     assert error == "TLS failed: nothing was sent."
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("kind", "told", "cure"),
+    [
+        ("wrong_host", "it is for elsewhere.example", "put one of its certificate's names"),
+        ("expired", "it expired on 20", "has to renew its certificate"),
+        ("self_signed", "it is self-signed (CN=localhost)", "with the option ca_file"),
+        ("other_ca", "its issuer OU=", "ca_file"),
+    ],
+)
+def test_what_is_wrong_with_a_certificate(site, scripted_server, certificates, kind, told, cure):
+    server = scripted_server(ssl_context=getattr(certificates, kind)())
+    site.use(OURS, **server_options(server, host="localhost", ca_file=certificates.ca_file))
+    text, _ = failing()
+    assert f"TLS: the certificate of localhost does not verify: {told}" in words(text)
+    assert cure in words(text)
+
+
+@pytest.mark.django_db
+def test_a_key_that_is_not_the_pinned_one(site, server, certificates):
+    pin = f"sha256//{'A' * 43}="
+    site.use(OURS, **server_options(server, verify=False, tls_pin=pin))
+    text, error = failing()
+    assert re.search(r"its pin is sha256//[A-Za-z0-9+/]{43}=", words(text))
+    assert "whether its key was replaced" in words(text)
+    assert error == "TLS failed: nothing was sent."
+
+
+@pytest.mark.django_db
+def test_a_pinned_key_without_verification(site, scripted_server, certificates):
+    server = scripted_server(ssl_context=certificates.expired(), users=USERS)
+    with connect(
+        Endpoint(server.host, server.port, tls=TLSOptions(verify=False), ehlo_name="me.example")
+    ) as connection:
+        pin = connection.tls.pin
+    site.use(OURS, **server_options(server, verify=False, tls_pin=pin))
+    text = run()
+    assert "the certificate is NOT verified, but its key is the pinned one" in words(text)
+    assert "expired on 20" in row(text, "Certificate")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("offered", [True, False])
+def test_opportunistic_says_whether_there_is_tls(site, scripted_server, certificates, offered):
+    server = scripted_server(**({"ssl_context": certificates.server()} if offered else {}))
+    options = {"security": "opportunistic", "ca_file": certificates.ca_file}
+    site.use(OURS, **server_options(server, username="", password="", **options))
+    shown = row(run(), "TLS")
+    assert shown.startswith("TLSv1.3" if offered else "none: what is sent can be read on the way")
 
 
 @pytest.mark.django_db

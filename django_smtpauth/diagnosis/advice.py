@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..certificates import EXPIRED, NOT_YET_VALID, OTHER_NAME
 from ..conf import mailers_configured
 from ..sending.routing import Route, says_no_server
 from ..smtp.endpoint import is_path
@@ -133,10 +134,31 @@ def _silent_on_465(error: SMTPError, route: Route) -> Advice | None:
 def _certificate(error: SMTPError, route: Route) -> Advice | None:
     if error.reason != "certificate":
         return None
+    code = getattr(error, "verify_code", 0)
+    if code in OTHER_NAME:
+        return Advice(
+            f"If this is the server that you mean, put one of its certificate's names in the "
+            f"place of {route.endpoint.host}."
+        )
+    if code in EXPIRED | NOT_YET_VALID:
+        return Advice(
+            "Whoever runs the server has to renew its certificate. If it is fine, look at the "
+            "clock of this machine."
+        )
     where = "in the account's field for it" if route.account else "with the option ca_file"
     return Advice(
         "If the server has a certificate of your own authority, give that authority's PEM "
-        f"{where}. If the name does not fit, use the host name that the certificate has."
+        f"{where}. If the operating system knows the authority, the option trust_store 'os' asks "
+        "it."
+    )
+
+
+def _pin(error: SMTPError, _: Route) -> Advice | None:
+    if error.reason != "pin":
+        return None
+    return Advice(
+        "Ask whoever runs the server whether its key was replaced. Only if it was, add the new "
+        "pin to the option tls_pin. Otherwise somebody stands between this machine and the server."
     )
 
 
@@ -197,6 +219,7 @@ RULES: tuple[Callable[[SMTPError, Route], Advice | None], ...] = (
     _unreachable,
     _silent_on_465,
     _certificate,
+    _pin,
     _log_in_needed,
     _credentials,
     _sender,

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from django.core.mail import EmailMessage
 
+from ..certificates import CertificateFacts, names_of, read_chain
 from ..secrets.errors import SecretUnreadable
 from ..sending.delivery import Batch, Lines
 from ..sending.results import Result
 from ..sending.routing import Route
 from ..smtp.errors import SMTPError
-from ..smtp.tls import Security
+from ..smtp.tls import Security, TLSOptions
 from ..smtp.transcript import Event
 
 
@@ -33,6 +34,7 @@ class Check:
     route: the server that was tried. steps: those that succeeded, in order.
     result: of the message, None when none was to be sent or the log-in failed.
     error: why the check failed, None when it succeeded. transcript: the redacted dialogue.
+    certificates: what the server showed, its own first, whether they verified or not.
     seconds: the whole check.
     """
 
@@ -41,6 +43,7 @@ class Check:
     result: Result | None = None
     error: Exception | None = None
     transcript: tuple[Event, ...] = ()
+    certificates: tuple[CertificateFacts, ...] = ()
     seconds: float = 0.0
 
     @property
@@ -56,6 +59,7 @@ def check(route: Route, message: EmailMessage | None = None) -> Check:
     try:
         connection = lines.take(route, began)
         done.transcript = connection.transcript()
+        done.certificates = read_chain(connection.tls.chain) if connection.tls else ()
         lines.put(route, connection)
         if message is not None:
             done.result = _send(lines, route, message)
@@ -64,10 +68,11 @@ def check(route: Route, message: EmailMessage | None = None) -> Check:
     except (SMTPError, SecretUnreadable, OSError) as error:
         done.error = error
         done.transcript = getattr(error, "transcript", ())
+        done.certificates = done.certificates or read_chain(getattr(error, "chain", ()))
     finally:
         lines.close()
     done.seconds = time.monotonic() - began
-    done.steps = list(steps(route, done.transcript, began))
+    done.steps = list(steps(route, done.transcript, began, done.certificates))
     return done
 
 
@@ -82,21 +87,49 @@ def stage_of(error: Exception) -> str:
     return "MESSAGE"
 
 
-def steps(route: Route, events: Iterable[Event], began: float) -> Iterable[Step]:
+def steps(
+    route: Route,
+    events: Iterable[Event],
+    began: float,
+    certificates: Sequence[CertificateFacts],
+) -> Iterable[Step]:
     """What a dialogue shows of connection, TLS and log-in."""
     events = list(events)
     for event in events:
         if event.direction == "*" and event.stage == "CONNECT":
             yield Step("Connection", event.text, event.time - began)
         elif event.direction == "*" and event.stage == "TLS":
-            verified = "" if route.endpoint.tls.verify else "; the certificate is NOT verified"
-            yield Step("TLS", event.text + verified, event.time - began)
+            yield Step("TLS", event.text + _verified(route.endpoint.tls), event.time - began)
+            for own in certificates[:1]:
+                yield Step("Certificate", _in_words(own), event.time - began)
     opened = [event for event in events if event.direction == "S" and event.stage == "EHLO"]
-    if opened and route.endpoint.security is Security.NONE:
+    if opened and not _has_tls(route, events):
         yield Step("TLS", "none: what is sent can be read on the way", opened[-1].time - began)
     if opened and route.endpoint.credentials is None:
         yield Step("Log-in", "none: no user name and password", opened[-1].time - began)
     yield from _log_in(events, began)
+
+
+def _in_words(certificate: CertificateFacts) -> str:
+    left = certificate.days_left()
+    end = f"until {certificate.not_after:%Y-%m-%d}, {left} {'day' if left == 1 else 'days'} left"
+    if left < 0:
+        end = f"expired on {certificate.not_after:%Y-%m-%d}"
+    return f"for {names_of(certificate) or 'no host'}; {end}"
+
+
+def _verified(tls: TLSOptions) -> str:
+    if tls.verify:
+        return ""
+    pinned = ", but its key is the pinned one" if tls.pins else ""
+    return f"; the certificate is NOT verified{pinned}"
+
+
+def _has_tls(route: Route, events: list[Event]) -> bool:
+    """Whether there is TLS, or would have been."""
+    if route.endpoint.security is Security.OPPORTUNISTIC:
+        return any(event.stage == "TLS" for event in events)
+    return route.endpoint.security is not Security.NONE
 
 
 def _log_in(events: list[Event], began: float) -> Iterable[Step]:

@@ -19,11 +19,12 @@ from smtplib import SMTPException
 
 from django.core.mail import EmailMessage
 
+from ..certificates import explain
 from ..secrets.errors import SecretUnreadable
 from ..smtp.connection import Connection, Dial, connect
 from ..smtp.dialling import dial
 from ..smtp.endpoint import is_path
-from ..smtp.errors import NotSupported, SMTPError, TimedOut
+from ..smtp.errors import NotSupported, SMTPError, TimedOut, TLSError
 from ..smtp.transaction import RecipientOutcome, Status, Transaction
 from ..smtp.transcript import Event
 from .composition import compose
@@ -454,6 +455,9 @@ def _connect(route: Route, began: float | None) -> Connection:
     except NotSupported as error:
         if error.reason == "auth-without-tls":
             error.cure = _switch_for_auth_without_tls(route)
+        raise
+    except TLSError as error:
+        error.message = explain(error) or error.message
         raise
 
 

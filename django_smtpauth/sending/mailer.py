@@ -15,6 +15,7 @@ from typing import Any, Literal
 from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import is_explicit, mail_setting, mailers_configured, smtpauth_settings
+from ..secrets.client_certificate import ClientCertificate
 from ..smtp.content import Chunking
 from ..smtp.endpoint import LMTP_PORT, TLS_NEEDS_A_NAME, Endpoint, is_path
 from ..smtp.sasl.credentials import Credentials
@@ -23,6 +24,7 @@ from ..smtp.tls import Security, TLSOptions
 from .option_values import READERS, InvalidOption, Password, hidden, read
 from .options import DSN, Recipients
 from .proxies import Proxy
+from .trust_store import os_context
 
 #: Django's settings for the plain server, by option.
 EMAIL_SETTINGS = {
@@ -50,6 +52,13 @@ SERVER_OPTIONS = (
     "verify",
     "allow_auth_without_tls",
     "protocol",
+)
+
+#: Options that answer the same question: one of them replaces the other of a lower place.
+RIVALS = (
+    ("ca_file", "trust_store"),
+    ("ssl_certfile", "client_certificate"),
+    ("ssl_keyfile", "client_certificate"),
 )
 
 BOTH_KINDS_OF_TLS = (
@@ -102,12 +111,18 @@ class MailerOptions:
     dsn: DSN | None = None
     require_tls: bool | None = None
     proxy: Proxy | Literal[""] | None = None
+    tls_pin: tuple[str, ...] | None = None
+    trust_store: Literal["openssl", "os"] | None = None
+    client_certificate: ClientCertificate | None = None
 
     def __post_init__(self) -> None:
         if self.use_tls and self.use_ssl:
             raise InvalidOption(BOTH_KINDS_OF_TLS)
         if is_path(self.host or "") and self.effective_security is not Security.NONE:
             raise InvalidOption(f"host: {TLS_NEEDS_A_NAME.format(self.host)}")
+        for one, other in RIVALS:
+            if getattr(self, one) is not None and getattr(self, other) is not None:
+                raise InvalidOption(f"{one} and {other} exclude each other. Keep one of the two.")
         if self.security is None:
             return
         for name, kind in (("use_tls", Security.STARTTLS), ("use_ssl", Security.IMPLICIT_TLS)):
@@ -145,6 +160,11 @@ class MailerOptions:
             lower = replace(lower, use_tls=None, use_ssl=None)
         elif lower.security is not None and (self.use_tls, self.use_ssl) != (None, None):
             lower = self._without_security(lower)
+        for one, other in RIVALS:
+            if getattr(self, one) is not None:
+                lower = replace(lower, **{other: None})
+            if getattr(self, other) is not None:
+                lower = replace(lower, **{one: None})
         given = {name: getattr(self, name) for name in OPTIONS}
         return replace(lower, **{k: value for k, value in given.items() if value is not None})
 
@@ -267,7 +287,10 @@ def build_endpoint(
     credentials: Credentials | None,
     ca_text: str | None = None,
 ) -> Endpoint:
-    """The engine's value, with credentials and CA text from elsewhere (an account)."""
+    """The engine's value, with credentials and CA text from elsewhere (an account).
+
+    Raises InvalidOption.
+    """
     if not options.host:
         raise InvalidOption("host is missing.")
     return Endpoint(
@@ -309,6 +332,11 @@ def _timeouts(timeout: float | Literal["bulk"] | None) -> Timeouts:
 def _tls_options(options: MailerOptions, ca_text: str | None) -> TLSOptions:
     if options.ssl_keyfile and not options.ssl_certfile:
         raise InvalidOption("ssl_keyfile needs ssl_certfile: a key alone identifies nobody.")
+    if options.tls_pin and not options.effective_security.ensures_tls:
+        raise InvalidOption(
+            f"tls_pin needs TLS, but security is {options.effective_security.value!r}. Use "
+            "'starttls' or 'implicit_tls', or leave out tls_pin."
+        )
     return TLSOptions(
         ca_file=None if ca_text else options.ca_file,
         ca_text=ca_text,
@@ -316,6 +344,9 @@ def _tls_options(options: MailerOptions, ca_text: str | None) -> TLSOptions:
         minimum=options.tls_minimum or "1.2",
         certificate_file=options.ssl_certfile,
         key_file=options.ssl_keyfile,
+        client_certificate=options.client_certificate,
+        pins=options.tls_pin or (),
+        new_context=os_context if options.trust_store == "os" and not ca_text else None,
     )
 
 

@@ -8,11 +8,13 @@ from typing import Any, Literal
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import Promise
 
-from ..smtp.tls import Security
+from ..secrets.client_certificate import ClientCertificate
+from ..smtp.tls import Security, read_pin
 from .domains import host_name
 from .options import DSN
 from .passwords import Password
 from .proxies import Proxy, read_proxy
+from .trust_store import require_truststore
 
 TLS_IS_AMBIGUOUS = (
     "'tls' says too little: Django's USE_TLS is 'starttls' (TLS begins on request, usually "
@@ -111,7 +113,9 @@ def _security(value: Any) -> Security:
     try:
         return Security(value)
     except ValueError:
-        raise ValueError(f"must be 'implicit_tls', 'starttls' or 'none', not {value!r}.") from None
+        raise ValueError(
+            f"must be 'implicit_tls', 'starttls', 'opportunistic' or 'none', not {value!r}."
+        ) from None
 
 
 def _seconds(value: Any) -> float:
@@ -185,6 +189,30 @@ def _dsn(value: Any) -> DSN:
     return DSN(**value)
 
 
+def _pins(value: Any) -> tuple[str, ...]:
+    pins = [value] if isinstance(value, str) else value
+    if not isinstance(pins, (list, tuple)) or not all(isinstance(pin, str) for pin in pins):
+        raise ValueError(f"must be a pin or a list of pins, not {value!r}.")
+    if not pins:
+        raise ValueError("must name a pin; leave it out to pin nothing.")
+    return tuple(read_pin(pin.strip()) for pin in pins)
+
+
+def _trust_store(value: Any) -> str:
+    if value not in ("openssl", "os"):
+        raise ValueError(f"must be 'openssl' or 'os', not {value!r}.")
+    if value == "os":
+        require_truststore()
+    return str(value)
+
+
+def _client_certificate(value: Any) -> ClientCertificate:
+    if not isinstance(value, ClientCertificate):
+        # What was given may be a key: it is not shown.
+        raise ValueError(f"must be a ClientCertificate, not {type(value).__name__}.")
+    return value
+
+
 #: Every option by name, with what reads its value.
 READERS: dict[str, Callable[[Any], Any]] = {
     "account": _text_or_none,
@@ -214,4 +242,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "dsn": _dsn,
     "require_tls": _flag,
     "proxy": _proxy,
+    "tls_pin": _pins,
+    "trust_store": _trust_store,
+    "client_certificate": _client_certificate,
 }

@@ -12,6 +12,7 @@ import selectors
 import socket
 import ssl
 from collections import deque
+from typing import Any
 
 from .errors import Disconnected, SMTPError, TLSError
 from .tls import PeerFacts
@@ -136,7 +137,7 @@ class Channel:
             return None
         except ssl.SSLError as error:
             self._last_words(self._tls)
-            raise _tls_error(error, self._tls.host) from None
+            raise _tls_error(error, self._tls) from None
         except SMTPError:
             raise
         except (OSError, ValueError) as error:
@@ -244,11 +245,18 @@ class _TLS:
         except ssl.SSLWantReadError:
             return None
         cipher = self._object.cipher()
+        certificate = self._object.getpeercert(binary_form=True)
         return PeerFacts(
             version=self._object.version() or "",
             cipher=cipher[0] if cipher else "",
-            certificate=self._object.getpeercert(binary_form=True),
+            certificate=certificate,
+            chain=self.chain or ((certificate,) if certificate else ()),
         )
+
+    @property
+    def chain(self) -> tuple[bytes, ...]:
+        """The certificates that the server sent (DER), also those that did not verify."""
+        return chain_of(self._object)
 
     def feed(self, data: bytes) -> None:
         """Octets from the network, for the handshake."""
@@ -301,18 +309,41 @@ class _TLS:
             self._object.unwrap()
 
 
+def chain_of(tls: ssl.SSLObject) -> tuple[bytes, ...]:
+    """The certificates that the peer sent (DER), its own first, whether they verify or not.
+
+    Empty when none came, or where this Python can't tell.
+    """
+    # Public since Python 3.13. The versions before have it in the object beneath, which gives
+    # objects that know their PEM.
+    source = tls if hasattr(tls, "get_unverified_chain") else getattr(tls, "_sslobj", None)
+    try:
+        chain: list[Any] = getattr(source, "get_unverified_chain", list)() or []
+        return tuple(
+            one if isinstance(one, bytes) else ssl.PEM_cert_to_DER_cert(one.public_bytes())
+            for one in chain
+        )
+    except (AttributeError, TypeError, ValueError):
+        return ()
+
+
 def _lost(error: OSError | ValueError, stage: str = "") -> Disconnected:
     why = getattr(error, "strerror", None) or str(error)
     return Disconnected(f"the connection was lost ({why})", stage=stage)
 
 
-def _tls_error(error: ssl.SSLError, host: str) -> TLSError:
+def _tls_error(error: ssl.SSLError, tls: _TLS) -> TLSError:
     if isinstance(error, ssl.SSLCertVerificationError):
+        # A context that asks the operating system may leave out what OpenSSL always tells.
+        why = getattr(error, "verify_message", "") or " ".join(map(str, error.args))
         return TLSError(
-            f"the certificate of {host} does not verify: {error.verify_message}",
+            f"the certificate of {tls.host} does not verify: {why}",
             stage="TLS",
             reason="certificate",
             transient=False,
+            host=tls.host,
+            chain=tls.chain,
+            verify_code=getattr(error, "verify_code", 0),
         )
     cause = (error.reason or str(error)).replace("_", " ").lower()
     cure = ""
@@ -324,4 +355,5 @@ def _tls_error(error: ssl.SSLError, host: str) -> TLSError:
         reason="handshake",
         cure=cure,
         transient=False,
+        host=tls.host,
     )

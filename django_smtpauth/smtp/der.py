@@ -1,4 +1,5 @@
-"""The little of DER (X.690) that channel binding needs: which algorithm signed a certificate.
+"""The little of DER (X.690) that is needed of a certificate: which algorithm signed it (channel
+binding), and its public key (pins).
 
 Bounded by the octets it is given: every length is checked, and nothing recurses.
 """
@@ -7,7 +8,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+INTEGER = 0x02
 SEQUENCE = 0x30
+#: The version of a certificate, tagged explicitly; version 1 leaves it out (RFC 5280 4.1).
+VERSION = 0xA0
 OBJECT_IDENTIFIER = 0x06
 #: The first field of RSASSA-PSS-params, hashAlgorithm, tagged explicitly (RFC 4055 3.1).
 PSS_HASH = 0xA0
@@ -74,6 +78,19 @@ def signature_algorithm(certificate: bytes) -> tuple[str, str | None]:
     if not fields or read(fields).tag != PSS_HASH:
         return name, None
     return name, _named(expect(read(fields).content, SEQUENCE).content)[0]
+
+
+def subject_public_key_info(certificate: bytes) -> bytes:
+    """A certificate's public key with its algorithm (RFC 5280 4.1.2.7), as it stands in the
+    certificate. Raises ValueError."""
+    rest = expect(expect(certificate, SEQUENCE).content, SEQUENCE).content
+    if read(rest).tag == VERSION:
+        rest = read(rest).rest
+    # Serial number, signature, issuer, validity, subject.
+    for tag in (INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE):
+        rest = expect(rest, tag).rest
+    behind = expect(rest, SEQUENCE).rest
+    return rest[: len(rest) - len(behind)]
 
 
 def _named(algorithm: bytes) -> tuple[str, bytes]:

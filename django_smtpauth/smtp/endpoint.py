@@ -44,7 +44,7 @@ class Endpoint:
     protocol: "lmtp" for a local delivery agent, which answers for each recipient (RFC 2033).
     bdat: whether content goes in chunks (RFC 3030), see `delivery`.
 
-    Raises ValueError for a Unix socket with TLS.
+    Raises ValueError for a Unix socket with TLS, and for a pin where TLS is not certain.
     """
 
     host: str
@@ -67,6 +67,8 @@ class Endpoint:
     def __post_init__(self) -> None:
         if is_path(self.host) and self.security is not Security.NONE:
             raise ValueError(TLS_NEEDS_A_NAME.format(self.host))
+        if self.tls.pins and not self.security.ensures_tls:
+            raise ValueError(f"A pin needs TLS, but security is {self.security.value!r}.")
 
     @property
     def address(self) -> tuple[str, int]:

@@ -149,7 +149,32 @@ class ConnectError(SMTPError, smtplib.SMTPConnectError, ConnectionError):
 
 
 class TLSError(SMTPError, ssl.SSLError):
-    """TLS was refused, failed, or the certificate did not verify. Nothing was sent."""
+    """TLS was refused, failed, or the certificate did not verify. Nothing was sent.
+
+    host: the name or IP address that the certificate should be for.
+    chain: the certificates that the server sent (DER), its own first; empty when none came, or
+        where this Python can't tell.
+    verify_code: why the certificate did not verify, by OpenSSL's number (X509_V_ERR_...); else 0.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        host: str = "",
+        chain: tuple[bytes, ...] = (),
+        verify_code: int = 0,
+        **details: Any,
+    ) -> None:
+        super().__init__(message, **details)
+        self.host = host
+        self.chain = chain
+        self.verify_code = verify_code
+
+    @property
+    def certificate(self) -> bytes | None:
+        """The server's own certificate (DER)."""
+        return self.chain[0] if self.chain else None
 
 
 class TimedOut(SMTPError, smtplib.SMTPServerDisconnected, TimeoutError):

@@ -40,11 +40,11 @@ def open_session(
     """
     opened = Opened()
     if endpoint.security is Security.IMPLICIT_TLS:
-        opened.tls = yield from _handshake(wire)
+        opened.tls = yield from _handshake(wire, endpoint)
     opened.greeting = yield from _greeting(wire)
     yield from _hello(wire, ehlo_name, endpoint)
-    if endpoint.security is Security.STARTTLS:
-        opened.tls = yield from _start_tls(wire)
+    if _wants_starttls(wire, endpoint):
+        opened.tls = yield from _start_tls(wire, endpoint)
         yield from _hello(wire, ehlo_name, endpoint)
     if endpoint.credentials is not None:
         opened.mechanism = yield from log_in(
@@ -97,7 +97,16 @@ def _hello(wire: Wire, name: str, endpoint: Endpoint) -> Conversation[None]:
         raise HelloRefused(stage="EHLO", reply=reply)
 
 
-def _start_tls(wire: Wire) -> Conversation[PeerFacts]:
+def _wants_starttls(wire: Wire, endpoint: Endpoint) -> bool:
+    if endpoint.security is not Security.OPPORTUNISTIC:
+        return endpoint.security is Security.STARTTLS
+    offered = wire.session.extensions.starttls
+    if not offered:
+        wire.session.log("*", "EHLO", "no STARTTLS is offered: going on without TLS")
+    return offered
+
+
+def _start_tls(wire: Wire, endpoint: Endpoint) -> Conversation[PeerFacts]:
     if not wire.session.extensions.starttls:
         raise NotSupported(
             "the server does not offer STARTTLS",
@@ -108,10 +117,10 @@ def _start_tls(wire: Wire) -> Conversation[PeerFacts]:
     reply = yield from wire.ask(commands.starttls())
     if reply.klass != 2:
         raise TLSError(stage="TLS", command="STARTTLS", reply=reply)
-    return (yield from _handshake(wire))
+    return (yield from _handshake(wire, endpoint))
 
 
-def _handshake(wire: Wire) -> Conversation[PeerFacts]:
+def _handshake(wire: Wire, endpoint: Endpoint) -> Conversation[PeerFacts]:
     wire.patience.expect(wire.patience.timeouts.reply)
     handshake: Handshake = yield StartTLS(wire.patience.left())
     if handshake.facts is None:
@@ -119,5 +128,25 @@ def _handshake(wire: Wire) -> Conversation[PeerFacts]:
         fault = handshake.fault or TLSError("the handshake failed", stage="TLS")
         fault.stage = fault.stage or "TLS"
         raise fault
+    _check_pin(wire, endpoint, handshake.facts)
     wire.session.secured(f"{handshake.facts.version} ({handshake.facts.cipher})")
     return handshake.facts
+
+
+def _check_pin(wire: Wire, endpoint: Endpoint, facts: PeerFacts) -> None:
+    pins = endpoint.tls.pins
+    if not pins or facts.pin in pins:
+        return
+    wire.session.broken = True
+    raise TLSError(
+        f"the public key of {endpoint.host} is not the pinned one: its pin is "
+        f"{facts.pin or 'unknown, since its certificate can not be read'}",
+        stage="TLS",
+        reason="pin",
+        cure="Use that pin if you know from elsewhere that the server has a new key."
+        if facts.pin
+        else "",
+        transient=False,
+        host=endpoint.host,
+        chain=facts.chain,
+    )

@@ -29,6 +29,10 @@ def route(host="smtp.example.com", port=587, security="starttls", account=None, 
     return Route(account, MailerOptions(), Rule.SETTINGS, endpoint)
 
 
+def certificate_error(code):
+    return TLSError(stage="TLS", reason="certificate", verify_code=code)
+
+
 @pytest.mark.parametrize(
     ("error", "tried", "expected"),
     [
@@ -55,6 +59,13 @@ def route(host="smtp.example.com", port=587, security="starttls", account=None, 
             route(account=ACCOUNT),
             "in the account's field for it",
         ),
+        (certificate_error(20), route(), "with the option ca_file"),
+        (certificate_error(18), route(), "trust_store 'os'"),
+        (certificate_error(62), route(), "names in the place of smtp.example.com"),
+        (certificate_error(64), route(), "names in the place of smtp.example.com"),
+        (certificate_error(10), route(), "has to renew its certificate"),
+        (certificate_error(9), route(), "the clock of this machine"),
+        (TLSError(stage="TLS", reason="pin"), route(), "add the new pin to the option tls_pin"),
         (NotSupported(stage="AUTH", cure="Use TLS."), route(), "Use TLS."),
         (AuthenticationRefused(reply=Reply(535)), route(), "an app password"),
         (AuthenticationRefused(reply=Reply(454)), route(), "Try again later"),

@@ -7,16 +7,19 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import lazystr
 
+from django_smtpauth.secrets.client_certificate import ClientCertificate
 from django_smtpauth.sending.mailer import (
     OPTIONS,
     MailerOptions,
     backend_options,
+    build_endpoint,
     default_options,
     effective_options,
     endpoint,
     plain_settings,
 )
 from django_smtpauth.sending.option_values import READERS, InvalidOption, Password
+from django_smtpauth.sending.trust_store import os_context
 from django_smtpauth.smtp.endpoint import Endpoint
 from django_smtpauth.smtp.timeouts import Timeouts
 from django_smtpauth.smtp.tls import Security
@@ -45,6 +48,10 @@ def mailers(settings):
 
 def test_every_option_has_a_reader():
     assert tuple(READERS) == OPTIONS
+
+
+PIN = f"sha256//{'A' * 43}="
+CLIENT = ClientCertificate("certificate", "key")
 
 
 # What may be written
@@ -78,6 +85,12 @@ def test_every_option_has_a_reader():
         ("ehlo_name", "web1.example.org", "web1.example.org"),
         ("source_address", "127.0.0.2", "127.0.0.2"),
         ("pipelining", False, False),
+        ("security", "opportunistic", Security.OPPORTUNISTIC),
+        ("tls_pin", PIN, (PIN,)),
+        ("tls_pin", [f" {PIN}", PIN.replace("//", "/")], (PIN, PIN)),
+        ("trust_store", "openssl", "openssl"),
+        ("trust_store", "os", "os"),
+        ("client_certificate", CLIENT, CLIENT),
     ],
 )
 def test_a_value_is_read(option, written, value):
@@ -114,6 +127,13 @@ def test_a_value_is_read(option, written, value):
         ("source_address", "localhost", "IP address"),
         ("max_unanswered", 0, "from 1"),
         ("deadline", -1, "positive"),
+        ("security", "maybe", "'opportunistic'"),
+        ("tls_pin", "sha256//short", "44 characters of base64"),
+        ("tls_pin", [], "leave it out"),
+        ("tls_pin", [3], "a list of pins"),
+        ("tls_pin", 3, "a list of pins"),
+        ("trust_store", "windows", "'openssl' or 'os'"),
+        ("client_certificate", "-----BEGIN", "ClientCertificate, not str"),
     ],
 )
 def test_a_bad_value_names_the_option_and_the_cure(option, written, cure):
@@ -419,6 +439,53 @@ def test_tls_options():
         "client.key",
     )
     assert (tls.verify, tls.minimum) == (False, "1.3")
+
+
+def test_more_tls_options():
+    tls = built(security="starttls", tls_pin=PIN, trust_store="os", client_certificate=CLIENT).tls
+    assert (tls.pins, tls.new_context, tls.client_certificate) == ((PIN,), os_context, CLIENT)
+    tls = built(trust_store="openssl").tls
+    assert (tls.pins, tls.new_context, tls.client_certificate) == ((), None, None)
+
+
+def test_the_authority_of_an_account_comes_before_the_system_s():
+    options = effective_options(backend_options({"host": "a.example", "trust_store": "os"}))
+    tls = build_endpoint(options, "", None, ca_text="PEM").tls
+    assert (tls.ca_text, tls.new_context) == ("PEM", None)
+
+
+@pytest.mark.parametrize("security", ["none", "opportunistic"])
+def test_a_pin_needs_tls(security):
+    with pytest.raises(InvalidOption, match=f"tls_pin needs TLS, but security is '{security}'"):
+        built(tls_pin=PIN, security=security)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"ca_file": "ca.pem"}, {"trust_store": "os"}),
+        ({"ssl_certfile": "client.pem"}, {"client_certificate": CLIENT}),
+        ({"ssl_keyfile": "client.pem"}, {"client_certificate": CLIENT}),
+    ],
+)
+def test_rivals(settings, one, other):
+    """Side by side they contradict each other; else the one that counts more replaces it."""
+    with pytest.raises(InvalidOption, match="exclude each other"):
+        backend_options({**one, **other})
+    for upper, lower in ((one, other), (other, one)):
+        settings.SMTPAUTH = {"DEFAULTS": lower}
+        options = effective_options(backend_options(upper))
+        assert [getattr(options, name) for name in (*upper, *lower)] == [*upper.values(), None]
+
+
+def test_without_truststore_the_cure_is_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InvalidOption) as caught:
+        backend_options({"trust_store": "os"})
+    assert str(caught.value) == (
+        "trust_store: 'os' needs the package truststore: "
+        'pip install "django-smtpauth[truststore]"'
+    )
 
 
 def test_a_key_without_a_certificate_is_an_error():

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
 from django_smtpauth.smtp import der
+from tests.smtp.x509 import CERTIFICATE, KEYS, as_version_1, made, public_key
 
 
 @pytest.mark.parametrize(
@@ -47,3 +50,58 @@ def test_any_octets_are_read_or_refused(octets: bytes) -> None:
         except ValueError:
             continue
         assert name
+
+
+# The public key, against what `cryptography` reads.
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_the_public_key(kind: str) -> None:
+    one = made(kind)
+    octets = one.public_bytes(Encoding.DER)
+    assert der.subject_public_key_info(octets) == public_key(one)
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_the_public_key_of_version_1(kind: str) -> None:
+    """Without the tag of the version, which such certificates leave out."""
+    octets = as_version_1(made(kind).public_bytes(Encoding.DER))
+    read = x509.load_der_x509_certificate(octets)
+    assert read.version is x509.Version.v1
+    assert der.subject_public_key_info(octets) == public_key(read)
+
+
+@given(
+    kind=st.sampled_from(sorted(KEYS)),
+    serial=st.integers(min_value=1, max_value=2**159 - 1),
+    name=st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=16),
+    comment=st.none() | st.integers(0, 70_000).map(lambda size: b"\0" * size),
+)
+def test_the_public_key_of_any_certificate(
+    kind: str, serial: int, name: str, comment: bytes | None
+) -> None:
+    one = made(kind, serial, name, comment)
+    octets = one.public_bytes(Encoding.DER)
+    assert der.subject_public_key_info(octets) == public_key(one)
+    first = as_version_1(octets)
+    assert der.subject_public_key_info(first) == public_key(one)
+
+
+@given(st.data())
+def test_a_damaged_certificate_is_read_or_refused(data: st.DataObject) -> None:
+    octets = bytearray(CERTIFICATE)
+    for _ in range(data.draw(st.integers(1, 3))):
+        octets[data.draw(st.integers(0, len(octets) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(octets)))
+    for damaged in (bytes(octets), bytes(octets[:cut])):
+        try:
+            found = der.subject_public_key_info(damaged)
+        except ValueError:
+            continue
+        assert der.read(found).tag == der.SEQUENCE
+
+
+@pytest.mark.parametrize("octets", [b"", b"DER", b"\x30\x00", b"\x30\x02\x30\x00"])
+def test_no_public_key_in_garbage(octets: bytes) -> None:
+    with pytest.raises(ValueError, match="The DER"):
+        der.subject_public_key_info(octets)

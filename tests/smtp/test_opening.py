@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import pickle
+from dataclasses import replace
+
 import pytest
 
 from django_smtpauth.smtp.endpoint import Endpoint
@@ -14,12 +17,14 @@ from django_smtpauth.smtp.errors import (
 )
 from django_smtpauth.smtp.needs import Handshake
 from django_smtpauth.smtp.session import State
-from django_smtpauth.smtp.tls import Security
+from django_smtpauth.smtp.tls import PeerFacts, Security, TLSOptions, pin_of
 from tests.smtp.openings import GREETING, Opening, endpoint, hello
 from tests.smtp.sansio import FACTS
+from tests.smtp.x509 import CERTIFICATE
 
 PLAIN_TEXT = Endpoint("mx.example", security=Security.NONE)
 STARTTLS = Endpoint("mx.example")
+OPPORTUNISTIC = Endpoint("mx.example", security=Security.OPPORTUNISTIC)
 IMPLICIT = Endpoint("mx.example", security=Security.IMPLICIT_TLS)
 
 both_ways = pytest.mark.parametrize("trickle", [False, True], ids=["whole", "octet by octet"])
@@ -268,3 +273,131 @@ def test_a_handshake_that_fails(wanted: Endpoint) -> None:
         assert opening.error.stage == "TLS"
         assert opening.wire.session.broken
         assert not opening.wire.session.reusable
+
+
+# Opportunistic TLS.
+
+
+@both_ways
+def test_starttls_is_used_where_it_is_offered(trickle: bool) -> None:
+    opening = Opening(
+        OPPORTUNISTIC,
+        GREETING,
+        hello("STARTTLS", "XEVIL"),
+        (b"STARTTLS\r\n", b"220 go\r\n"),
+        hello("PIPELINING"),
+        trickle=trickle,
+    )
+
+    assert opening.opened is not None
+    assert opening.opened.tls == FACTS
+    assert "without TLS" not in opening.transcript
+
+
+@both_ways
+def test_without_an_offer_it_goes_on_in_clear(trickle: bool) -> None:
+    opening = Opening(OPPORTUNISTIC, GREETING, hello("PIPELINING"), trickle=trickle)
+
+    assert opening.opened is not None
+    assert opening.opened.tls is None
+    assert opening.wire.session.state is State.READY
+    assert "no STARTTLS is offered: going on without TLS" in opening.transcript
+
+
+def test_helo_offers_no_starttls() -> None:
+    opening = Opening(
+        OPPORTUNISTIC,
+        GREETING,
+        (b"EHLO me.example\r\n", b"502 no\r\n"),
+        (HELO, b"250 mx\r\n"),
+    )
+
+    assert opening.opened is not None
+    assert opening.opened.tls is None
+
+
+@pytest.mark.parametrize("reply", [b"454 not now\r\n", b"502 no\r\n"])
+def test_an_offer_that_is_not_kept_is_an_error(reply: bytes) -> None:
+    error = Opening(OPPORTUNISTIC, GREETING, hello("STARTTLS"), (b"STARTTLS\r\n", reply)).error
+
+    assert isinstance(error, TLSError)
+    assert error.stage == "TLS"
+
+
+def test_a_handshake_that_fails_is_never_followed_by_clear_text() -> None:
+    opening = Opening(
+        OPPORTUNISTIC,
+        GREETING,
+        hello("STARTTLS"),
+        (b"STARTTLS\r\n", b"220 go\r\n"),
+        handshake=Handshake(None, TLSError("bad certificate")),
+    )
+
+    assert isinstance(opening.error, TLSError)
+    assert opening.wire.session.broken
+
+
+def test_no_password_goes_in_clear_because_the_offer_is_missing() -> None:
+    wanted = endpoint(security=Security.OPPORTUNISTIC, allow_auth_without_tls=False)
+    opening = Opening(wanted, GREETING, hello("AUTH PLAIN"))
+
+    assert isinstance(opening.error, NotSupported)
+    assert opening.error.reason == "auth-without-tls"
+
+
+# Pins.
+
+PINNED_FACTS = PeerFacts("TLSv1.3", "cipher", CERTIFICATE, (CERTIFICATE, b"authority"))
+PIN = pin_of(CERTIFICATE)
+OTHER_PIN = f"sha256//{'A' * 43}="
+
+
+def pinned(wanted: Endpoint, *pins: str, verify: bool = True) -> Endpoint:
+    return replace(wanted, tls=TLSOptions(pins=pins, verify=verify))
+
+
+@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize("pins", [(PIN,), (OTHER_PIN, PIN), (PIN.replace("//", "/"),)])
+def test_the_pinned_key(pins: tuple[str, ...], verify: bool) -> None:
+    wanted = pinned(IMPLICIT, *pins, verify=verify)
+    opening = Opening(wanted, GREETING, hello(), handshake=Handshake(PINNED_FACTS))
+
+    assert opening.error is None
+
+
+@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize("wanted", [STARTTLS, IMPLICIT])
+def test_another_key_ends_it_before_a_word_is_said(wanted: Endpoint, verify: bool) -> None:
+    turns = [GREETING, hello("STARTTLS"), (b"STARTTLS\r\n", b"220 go\r\n")]
+    opening = Opening(
+        pinned(wanted, OTHER_PIN, verify=verify),
+        *(turns if wanted is STARTTLS else []),
+        handshake=Handshake(PINNED_FACTS),
+    )
+
+    error = opening.error
+    assert isinstance(error, TLSError)
+    assert (error.stage, error.reason, error.transient) == ("TLS", "pin", False)
+    assert f"its pin is {PIN}\n" in str(error)
+    assert error.cure
+    assert error.certificate == CERTIFICATE
+    assert opening.wire.session.broken
+    assert "established" not in opening.transcript
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.chain, again.host) == (str(error), error.chain, "mx.example")
+
+
+@pytest.mark.parametrize("certificate", [None, b"DER"])
+def test_a_certificate_that_can_not_be_read_has_no_pin(certificate: bytes | None) -> None:
+    facts = PeerFacts("TLSv1.3", "cipher", certificate)
+    error = Opening(pinned(IMPLICIT, PIN), handshake=Handshake(facts)).error
+
+    assert isinstance(error, TLSError)
+    assert "unknown" in str(error)
+    assert error.certificate is None
+
+
+@pytest.mark.parametrize("security", [Security.OPPORTUNISTIC, Security.NONE])
+def test_a_pin_needs_tls(security: Security) -> None:
+    with pytest.raises(ValueError, match=f"A pin needs TLS, but security is '{security.value}'"):
+        Endpoint("mx.example", security=security, tls=TLSOptions(pins=(PIN,)))

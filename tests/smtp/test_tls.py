@@ -416,6 +416,7 @@ def test_default_ports() -> None:
     assert [(s.value, s.default_port) for s in Security] == [
         ("implicit_tls", 465),
         ("starttls", 587),
+        ("opportunistic", 25),
         ("none", 25),
     ]
 
