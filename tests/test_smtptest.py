@@ -257,26 +257,45 @@ def test_a_password_that_does_not_open_is_told(site, account):
     assert error == "AUTH failed: nothing was sent."
 
 
-@pytest.mark.django_db
-def test_without_the_table_the_settings_are_used(site, scripted_server, monkeypatch):
-    def no_table(database, scope):
-        raise OperationalError("no such table: smtpauth_smtpaccount")
+@pytest.fixture
+def accounts_fail(monkeypatch):
+    """Makes every look at the accounts end like this."""
 
-    source = accounts.AccountSource(no_table)
-    monkeypatch.setattr(accounts, "source", source)
+    def fail_with(error):
+        def load(database, scope):
+            raise error
+
+        monkeypatch.setattr(accounts, "source", accounts.AccountSource(load))
+
+    return fail_with
+
+
+@pytest.mark.django_db
+def test_without_the_database_the_settings_are_used(site, scripted_server, accounts_fail):
+    accounts_fail(OperationalError("connection refused"))
     server = scripted_server()
     site.use(OURS, host=server.host, port=server.port)
-    if site.mailers:
-        # A host in OPTIONS: the accounts are not even asked for.
-        assert "can't be read" not in run()
-        site.use(OURS)
-        assert "run `manage.py migrate`" in words(failing()[0])
-        site.use(OURS, host=server.host, port=server.port)
-    else:
-        text = words(run())
-        assert "can't be read (OperationalError: no such table: smtpauth_smtpaccount)" in text
-        assert "run `manage.py migrate`" in text
-    assert "Connection and log-in work." in run()
+    text = words(run())
+    assert "Connection and log-in work." in text
+    # With a host in OPTIONS the accounts are not even asked for.
+    told = "The accounts in the database can't be read (OperationalError: connection refused)."
+    assert (told in text) is not site.mailers
+    site.use(OURS, **({} if site.mailers else {"host": ""}))
+    assert told in words(failing()[0])
+
+
+@pytest.mark.django_db
+def test_without_the_table_the_settings_are_used(site, scripted_server, accounts_fail):
+    cure = "Accounts need their table: run `manage.py migrate`."
+    accounts_fail(accounts.NoAccounts(cure))
+    server = scripted_server()
+    site.use(OURS, host=server.host, port=server.port)
+    text = words(run())
+    assert "Connection and log-in work." in text
+    assert "ccounts" not in text
+    assert cure in words(failing(account="club")[0])
+    site.use(OURS, **({} if site.mailers else {"host": ""}))
+    assert cure in words(failing()[0])
 
 
 # Failures

@@ -130,10 +130,7 @@ class Command(BaseCommand):
     def _note_unknown_accounts(self) -> None:
         problem = current_accounts(smtpauth_settings.scope).problem
         if problem:
-            self._note(
-                f"The accounts in the database can't be read ({problem}). If the table is "
-                "missing, run `manage.py migrate`."
-            )
+            self._note(f"The accounts in the database can't be read ({problem}).")
 
     # What is told
 
