@@ -432,7 +432,7 @@ def test_another_backend_is_named_and_ours_is_tried(site, scripted_server):
         site.use(CONSOLE, host=server.host, port=server.port)
     text = words(run())
     setting = 'MAILERS["default"]["BACKEND"]' if site.mailers else "EMAIL_BACKEND"
-    assert f"does not send through this package yet: {setting} is {CONSOLE}" in text
+    assert f"does not send through this package itself: {setting} is {CONSOLE}" in text
     assert f'set it to "{OURS}"' in text
     assert "Connection and log-in work." in text
 
@@ -505,7 +505,7 @@ def test_a_fresh_site_gets_status_1_and_an_explanation(tmp_path, closed_port):
         timeout=60,
     )
     assert done.returncode == 1
-    assert "does not send through this package yet" in done.stdout
+    assert "does not send through this package itself" in done.stdout
     assert "No mail server listens on this machine" in words(done.stdout)
     assert 'EMAIL_HOST_PASSWORD = os.environ["SMTP_PASSWORD"]' in done.stdout
     assert done.stderr == "CommandError: CONNECT failed: nothing was sent.\n"
