@@ -10,7 +10,6 @@ table in it, just has no accounts: nothing fails, and nobody is warned.
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import logging
 import os
@@ -365,9 +364,9 @@ def surroundings_of(database: str) -> Surroundings:
     is_open = connection.connection is not None
     in_memory = is_open and connection.vendor == "sqlite" and connection.is_in_memory_db()
     if not (in_test_case or in_memory):
+        # So in every coroutine: Django gives it connections of its own, which it can't open.
         return ANYWHERE
-    # A coroutine's thread must not query: the look leaves it, though it may see less there.
-    return Surroundings(not _in_event_loop(), connection, blocks)
+    return Surroundings(True, connection, blocks)
 
 
 def _close_connections() -> None:
@@ -377,14 +376,6 @@ def _close_connections() -> None:
         if connection.connection is not None:
             # SQLite in memory: Django keeps it open, lest the data go with the last connection.
             connection.connection.close()
-
-
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _sentence(error: Exception) -> str:

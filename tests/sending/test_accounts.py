@@ -509,6 +509,14 @@ def test_a_worker_sees_a_change_once_it_is_committed(worker):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_look_before_the_commit_does_not_hide_it(worker):
+    with transaction.atomic():
+        create()
+        assert current() == []
+    assert current() == ["club"]
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_change_that_is_rolled_back_leaves_nothing(worker):
     create("club")
     assert current() == ["club"]
