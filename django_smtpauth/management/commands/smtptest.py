@@ -123,7 +123,7 @@ class Command(BaseCommand):
         setting = 'MAILERS["default"]["BACKEND"]' if mailers_configured() else "EMAIL_BACKEND"
         self._note(
             f"This site does not send through this package itself: {setting} is "
-            f'{path or "not set"}. If that does not hand the mail on to this package, set it to '
+            f"{path or 'not set'}. If that does not hand the mail on to this package, set it to "
             f'"{BACKEND}". What follows shows how mail goes through it.'
         )
 
