@@ -347,12 +347,18 @@ def test_a_certificate_of_an_unknown_authority(site, server):
 
 
 @pytest.mark.django_db
-def test_a_password_does_not_leave_without_tls(site, scripted_server, monkeypatch):
+def test_a_password_does_not_leave_without_tls(site, scripted_server, account, monkeypatch):
     monkeypatch.setattr("django_smtpauth.smtp.channel.Channel.is_local", False)
     server = scripted_server(users=USERS, mechanisms=["PLAIN"])
     site.use(OURS, **server_options(server, security="none"))
     text, _ = failing()
-    assert '"allow_auth_without_tls": True' in words(text)
+    # On one line, to be pasted.
+    assert '    SMTPAUTH = {"DEFAULTS": {"allow_auth_without_tls": True}}\n' in text
+    account.security, account.password = "none", "s3cr3t-pass"
+    account.port, account.username = server.port, "club@example.com"
+    account.save()
+    text, _ = failing(account="club")
+    assert 'tick "allow a password without TLS" on the account club' in words(text)
 
 
 @pytest.mark.django_db
