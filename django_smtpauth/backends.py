@@ -15,8 +15,8 @@ from .secrets.client_certificate import ClientCertificate
 from .secrets.errors import SecretUnreadable
 from .sending.delivery import Batch, Lines
 from .sending.mailer import backend_options, effective_options, port_of
-from .sending.option_values import hidden
-from .sending.options import DSN
+from .sending.option_values import InvalidOption, hidden
+from .sending.options import DSN, MessageOptions
 from .sending.routing import Hint, Route, find_route, says_no_server
 from .smtp.connection import Connection
 from .smtp.tls import Security
@@ -160,6 +160,11 @@ class EmailBackend(BaseEmailBackend):
         Raises ImproperlyConfigured (InvalidMailer under MAILERS) when there is none.
         """
         options = getattr(message, "smtp_options", None)
+        if options is not None and not isinstance(options, MessageOptions):
+            raise InvalidOption(
+                "message.smtp_options must be MessageOptions(...) of "
+                f"django_smtpauth.sending.options, not {type(options).__name__}."
+            )
         return find_route(
             Hint(
                 options=self._given,

@@ -41,9 +41,13 @@ class SMTPAuthSettings:
 
     @property
     def scope(self) -> str:
-        """The current scope (tenant) as text; a callable in SMTPAUTH["SCOPE"] is called."""
+        """The current scope (tenant) as text; a callable in SMTPAUTH["SCOPE"] is called.
+
+        None, as many a callable returns outside of a tenant, is the empty scope.
+        """
         value = self.SCOPE
-        return str(value() if callable(value) else value)
+        value = value() if callable(value) else value
+        return "" if value is None else str(value)
 
     @property
     def account_refresh(self) -> float:

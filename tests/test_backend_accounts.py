@@ -92,6 +92,14 @@ def test_a_message_names_its_account(accounts):
     assert used(accounts) == ["billing"]
 
 
+def test_options_of_a_message_are_message_options(accounts):
+    one = message()
+    one.smtp_options = {"account": "billing"}
+    with pytest.raises(ValueError, match=r"smtp_options must be MessageOptions.*not dict"):
+        one.send()
+    assert used(accounts) == []
+
+
 def test_a_host_asks_no_database(accounts, scripted_server, django_assert_num_queries):
     server = scripted_server()
     with django_assert_num_queries(0):

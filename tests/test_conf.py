@@ -37,7 +37,9 @@ def test_anything_but_a_dict_is_refused(settings):
         smtpauth_settings.KEYS  # noqa: B018
 
 
-@pytest.mark.parametrize(("written", "scope"), [("north", "north"), (lambda: "south", "south")])
+@pytest.mark.parametrize(
+    ("written", "scope"), [("north", "north"), (lambda: "south", "south"), (lambda: None, "")]
+)
 def test_the_scope_is_text_or_what_a_callable_returns(settings, written, scope):
     settings.SMTPAUTH = {"SCOPE": written}
     assert smtpauth_settings.scope == scope

@@ -67,6 +67,7 @@ def test_a_difference_is_a_failure(environment, tmp_path):
 PAGE = """
 from django.test import Client
 from demo.site import create_accounts, prepare
+from django_smtpauth.models import SMTPAccount
 from django_smtpauth.testing.server import MailServer
 
 prepare()
@@ -77,6 +78,10 @@ with MailServer() as server:
     data = {"to": "a@example.org, nobody@example.org", "account": "", "subject": "Hi", "body": "x"}
     for changes in ({}, {"account": "stranger"}, {"to": "not an address"}):
         print(client.post("/", {**data, **changes}).content.decode(), "=" * 20)
+    account = SMTPAccount.objects.get(slug="demo")
+    account.username = "other"
+    account.save()
+    print(client.post("/", data).content.decode(), "=" * 20)
     assert len(server.messages) == 1
 """
 
@@ -84,7 +89,7 @@ with MailServer() as server:
 def test_the_page_shows_the_outcome(environment):
     done = manage(environment, "shell", "-v", "0", "-c", PAGE)
     assert done.returncode == 0, done.stderr
-    partly, untrusted, invalid, _ = done.stdout.split("=" * 20)
+    partly, untrusted, invalid, shut, _ = done.stdout.split("=" * 20)
     assert "but not to everybody" in partly
     assert '<span class="good">accepted</span>' in partly
     assert '<span class="bad">refused</span>' in partly
@@ -95,6 +100,8 @@ def test_the_page_shows_the_outcome(environment):
     assert "C: STARTTLS" in untrusted
     assert "Not a single e-mail address" in invalid
     assert "Dialogue" not in invalid
+    assert '<span class="bad">Not sent</span>' in shut
+    assert "The secret does not open" in shut
 
 
 def _heed_ctrl_c():

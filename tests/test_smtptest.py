@@ -284,26 +284,45 @@ def test_a_password_that_does_not_open_is_told(site, account):
     assert error == "AUTH failed: nothing was sent."
 
 
-@pytest.mark.django_db
-def test_without_the_table_the_settings_are_used(site, scripted_server, monkeypatch):
-    def no_table(database, scope):
-        raise OperationalError("no such table: smtpauth_smtpaccount")
+@pytest.fixture
+def accounts_fail(monkeypatch):
+    """Makes every look at the accounts end like this."""
 
-    source = accounts.AccountSource(no_table)
-    monkeypatch.setattr(accounts, "source", source)
+    def fail_with(error):
+        def load(database, scope):
+            raise error
+
+        monkeypatch.setattr(accounts, "source", accounts.AccountSource(load))
+
+    return fail_with
+
+
+@pytest.mark.django_db
+def test_without_the_database_the_settings_are_used(site, scripted_server, accounts_fail):
+    accounts_fail(OperationalError("connection refused"))
     server = scripted_server()
     site.use(OURS, host=server.host, port=server.port)
-    if site.mailers:
-        # A host in OPTIONS: the accounts are not even asked for.
-        assert "can't be read" not in run()
-        site.use(OURS)
-        assert "run `manage.py migrate`" in words(failing()[0])
-        site.use(OURS, host=server.host, port=server.port)
-    else:
-        text = words(run())
-        assert "can't be read (OperationalError: no such table: smtpauth_smtpaccount)" in text
-        assert "run `manage.py migrate`" in text
-    assert "Connection and log-in work." in run()
+    text = words(run())
+    assert "Connection and log-in work." in text
+    # With a host in OPTIONS the accounts are not even asked for.
+    told = "The accounts in the database can't be read (OperationalError: connection refused)."
+    assert (told in text) is not site.mailers
+    site.use(OURS, **({} if site.mailers else {"host": ""}))
+    assert told in words(failing()[0])
+
+
+@pytest.mark.django_db
+def test_without_the_table_the_settings_are_used(site, scripted_server, accounts_fail):
+    cure = "Accounts need their table: run `manage.py migrate`."
+    accounts_fail(accounts.NoAccounts(cure))
+    server = scripted_server()
+    site.use(OURS, host=server.host, port=server.port)
+    text = words(run())
+    assert "Connection and log-in work." in text
+    assert "ccounts" not in text
+    assert cure in words(failing(account="club")[0])
+    site.use(OURS, **({} if site.mailers else {"host": ""}))
+    assert cure in words(failing()[0])
 
 
 # Failures
@@ -406,12 +425,18 @@ def test_opportunistic_says_whether_there_is_tls(site, scripted_server, certific
 
 
 @pytest.mark.django_db
-def test_a_password_does_not_leave_without_tls(site, scripted_server, monkeypatch):
+def test_a_password_does_not_leave_without_tls(site, scripted_server, account, monkeypatch):
     monkeypatch.setattr("django_smtpauth.smtp.channel.Channel.is_local", False)
     server = scripted_server(users=USERS, mechanisms=["PLAIN"])
     site.use(OURS, **server_options(server, security="none"))
     text, _ = failing()
-    assert '"allow_auth_without_tls": True' in words(text)
+    # On one line, to be pasted.
+    assert '    SMTPAUTH = {"DEFAULTS": {"allow_auth_without_tls": True}}\n' in text
+    account.security, account.password = "none", "s3cr3t-pass"
+    account.port, account.username = server.port, "club@example.com"
+    account.save()
+    text, _ = failing(account="club")
+    assert 'tick "allow a password without TLS" on the account club' in words(text)
 
 
 @pytest.mark.django_db
@@ -491,7 +516,7 @@ def test_another_backend_is_named_and_ours_is_tried(site, scripted_server):
         site.use(CONSOLE, host=server.host, port=server.port)
     text = words(run())
     setting = 'MAILERS["default"]["BACKEND"]' if site.mailers else "EMAIL_BACKEND"
-    assert f"does not send through this package yet: {setting} is {CONSOLE}" in text
+    assert f"does not send through this package itself: {setting} is {CONSOLE}" in text
     assert f'set it to "{OURS}"' in text
     assert "Connection and log-in work." in text
 
@@ -564,7 +589,7 @@ def test_a_fresh_site_gets_status_1_and_an_explanation(tmp_path, closed_port):
         timeout=60,
     )
     assert done.returncode == 1
-    assert "does not send through this package yet" in done.stdout
+    assert "does not send through this package itself" in done.stdout
     assert "No mail server listens on this machine" in words(done.stdout)
     assert 'EMAIL_HOST_PASSWORD = os.environ["SMTP_PASSWORD"]' in done.stdout
     assert done.stderr == "CommandError: CONNECT failed: nothing was sent.\n"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ..certificates import EXPIRED, NOT_YET_VALID, OTHER_NAME
 from ..conf import mailers_configured
+from ..sending.delivery import ALLOW_AUTH_WITHOUT_TLS
 from ..sending.routing import Route, says_no_server
 from ..smtp.endpoint import is_path
 from ..smtp.errors import (
@@ -162,6 +163,16 @@ def _pin(error: SMTPError, _: Route) -> Advice | None:
     )
 
 
+def _password_in_clear(error: SMTPError, route: Route) -> Advice | None:
+    if error.reason != "auth-without-tls" or route.account:
+        return None
+    return Advice(
+        "Use TLS. Only if the network between this site and the server is trusted (a mail catcher "
+        "in a container), write into settings.py:",
+        ALLOW_AUTH_WITHOUT_TLS,
+    )
+
+
 def _credentials(error: SMTPError, _: Route) -> Advice | None:
     if not isinstance(error, AuthenticationRefused):
         return None
@@ -220,6 +231,7 @@ RULES: tuple[Callable[[SMTPError, Route], Advice | None], ...] = (
     _silent_on_465,
     _certificate,
     _pin,
+    _password_in_clear,
     _log_in_needed,
     _credentials,
     _sender,

@@ -81,8 +81,10 @@ class SecretInput(forms.PasswordInput):
 
     @staticmethod
     def _state(state: SecretState) -> SafeString:
-        style = "errornote" if state.problem else "help"
-        return format_html('<div class="{}">{}</div>', style, state.describe())
+        if state.problem:
+            return format_html('<div class="errornote">{}</div>', state.describe())
+        # Django's admin indents a div of this class, since it expects it beside a label.
+        return format_html('<div><span class="help">{}</span></div>', state.describe())
 
     def _clear_box(self, name: str, attrs: dict[str, Any]) -> SafeString:
         clear_name = self.clear_name(name)

@@ -4,12 +4,12 @@ A send looks at the snapshot and costs no query. The snapshot is renewed when it
 SMTPAUTH["ACCOUNT_REFRESH"] seconds and at once after this process's own changes, by one query on
 a connection of its own in a worker thread: the caller's transaction may be broken, and the
 caller may be a coroutine. When the database can't be asked, the last snapshot stays in use; with
-none, there are no accounts and the settings apply.
+none, there are no accounts and the settings apply. A site without a database, or without our
+table in it, just has no accounts: nothing fails, and nobody is warned.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import logging
 import os
@@ -68,10 +68,14 @@ class Account:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The enabled accounts of one scope. problem: why they are old or missing, one sentence."""
+    """The enabled accounts of one scope.
+
+    problem: why they are old or missing, one sentence. cure: what to do before there can be any.
+    """
 
     accounts: tuple[Account, ...] = ()
     problem: str = ""
+    cure: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,10 +127,15 @@ class Look:
         self.done = threading.Event()
 
 
+class NoAccounts(Exception):
+    """There is no place for accounts yet; the text is the cure."""
+
+
 class AccountSource:
     """Snapshots by database alias and scope, shared by all threads of the process.
 
-    load(database, scope) returns the enabled accounts and may raise anything.
+    load(database, scope) returns the enabled accounts and may raise anything; NoAccounts is no
+    problem.
     One thread looks. The others use the snapshot that is there, or wait when there is none or
     when this process has changed an account since.
     """
@@ -229,27 +238,29 @@ class AccountSource:
 
     def _run(self, look: Look) -> None:
         look.thread = threading.get_ident()
-        accounts, problem = None, ""
+        found, problem = None, ""
         try:
             try:
-                accounts = tuple(self._load(look.entry.database, look.entry.scope))
+                found = Snapshot(tuple(self._load(look.entry.database, look.entry.scope)))
             finally:
                 if not look.surroundings.inline:
                     _close_connections()
+        except NoAccounts as cure:
+            found = Snapshot(cure=str(cure))
         except Exception as error:
             problem = _sentence(error)
-        self._finish(look, accounts, problem)
+        self._finish(look, found, problem)
 
-    def _finish(self, look: Look, accounts: tuple[Account, ...] | None, problem: str) -> None:
+    def _finish(self, look: Look, found: Snapshot | None, problem: str) -> None:
         entry, look.problem = look.entry, problem
         with self._lock:
             if entry.look is look:
                 entry.look = None
                 entry.surroundings = look.surroundings
                 self._note(entry, look.generation, problem)
-                if accounts is not None:
+                if found is not None:
                     entry.known = True
-                    entry.snapshot = Snapshot(accounts)
+                    entry.snapshot = found
         look.done.set()
 
     def _give_up_waiting(self, look: Look) -> Snapshot:
@@ -283,13 +294,37 @@ class AccountSource:
 
 
 def current_accounts(scope: str) -> Snapshot:
-    """This process's accounts of a scope; none when the app is not installed or not ready."""
+    """This process's accounts of a scope; none when the app is not installed or not ready, and
+    none on a site without a database."""
     try:
         model = apps.get_model("smtpauth", "SMTPAccount")
     except (LookupError, AppRegistryNotReady):
         return Snapshot()
     database = router.db_for_read(model)
+    if connections[database].settings_dict["ENGINE"] == _NO_DATABASE:
+        return Snapshot(cure="Accounts need a database in DATABASES.")
     return source.snapshot(database, scope, surroundings_of(database))
+
+
+#: What Django puts in place of a database that the site does not configure.
+_NO_DATABASE = "django.db.backends.dummy"
+
+#: Aliases of the databases in which the table was seen.
+_with_table: set[str] = set()
+
+
+def look_up(database: str, scope: str) -> list[Account]:
+    """As `load_accounts()`; raises NoAccounts as long as the table was not made.
+
+    Asked first, since a query that fails breaks a transaction and stands in the server's log.
+    """
+    if database not in _with_table:
+        table = apps.get_model("smtpauth", "SMTPAccount")._meta.db_table
+        introspection = connections[database].introspection
+        if introspection.identifier_converter(table) not in introspection.table_names(None, True):
+            raise NoAccounts("Accounts need their table: run `manage.py migrate`.")
+        _with_table.add(database)
+    return load_accounts(database, scope)
 
 
 def load_accounts(database: str, scope: str) -> list[Account]:
@@ -329,9 +364,9 @@ def surroundings_of(database: str) -> Surroundings:
     is_open = connection.connection is not None
     in_memory = is_open and connection.vendor == "sqlite" and connection.is_in_memory_db()
     if not (in_test_case or in_memory):
+        # So in every coroutine: Django gives it connections of its own, which it can't open.
         return ANYWHERE
-    # A coroutine's thread must not query: the look leaves it, though it may see less there.
-    return Surroundings(not _in_event_loop(), connection, blocks)
+    return Surroundings(True, connection, blocks)
 
 
 def _close_connections() -> None:
@@ -343,20 +378,12 @@ def _close_connections() -> None:
             connection.connection.close()
 
 
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
 def _sentence(error: Exception) -> str:
     first_line = str(error).strip().split("\n")[0]
     return f"{type(error).__name__}: {first_line[:200]}"
 
 
-source = AccountSource(load_accounts)
+source = AccountSource(look_up)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=source.after_fork)
 
@@ -373,6 +400,7 @@ def accounts_changed(using: str | None = None, **_: object) -> None:
 
 def database_changed(**_: object) -> None:
     """Receiver of post_migrate, which is also sent when a database was emptied."""
+    _with_table.clear()
     source.forget()
 
 

@@ -39,6 +39,8 @@ from .submission import Submission
 MOST_LOSSES = 3
 #: Failed results that the raised error carries; each message has its own in any case.
 MOST_FAILED_RESULTS = 1_000
+#: The line that lets a password go without TLS to a server of the settings.
+ALLOW_AUTH_WITHOUT_TLS = 'SMTPAUTH = {"DEFAULTS": {"allow_auth_without_tls": True}}'
 #: The place of an error that is the caller's own: it is raised whatever else failed.
 _BEFORE_ALL = -1
 
@@ -472,7 +474,7 @@ def _switch_for_auth_without_tls(route: Route) -> str:
     switch = (
         f'tick "allow a password without TLS" on the account {route.account.slug}.'
         if route.account
-        else 'SMTPAUTH = {"DEFAULTS": {"allow_auth_without_tls": True}}'
+        else ALLOW_AUTH_WITHOUT_TLS
     )
     return (
         "Use TLS. Only if the network between this site and the server is trusted (a mail "

@@ -105,7 +105,7 @@ def find_route(hint: Hint) -> Route:
         plain, defaults = plain_settings(), default_options()
     except InvalidOption as error:
         raise in_mailer(error, hint.alias) from None
-    return choose(hint, known.accounts, plain, defaults, known.problem)
+    return choose(hint, known.accounts, plain, defaults, known.problem or known.cure)
 
 
 def choose(
@@ -120,7 +120,7 @@ def choose(
     accounts: the enabled accounts of the hint's scope.
     plain: the settings' server; without a host there is none.
     defaults: SMTPAUTH["DEFAULTS"], for what an account does not say itself.
-    problem: why the accounts are not known, if so; it goes into the errors.
+    problem: why there are no accounts, or old ones, if so; it goes into the errors.
 
     Raises AccountNotFound, NoServer and InvalidOption; the latter two as InvalidMailer under
     MAILERS.

@@ -217,7 +217,7 @@ def connect(
     began = clock() if began is None else began
     limit = min(endpoint.timeouts.dial, began + endpoint.timeouts.until_content - clock())
     if endpoint.deadline is not None:
-        limit = min(limit, endpoint.deadline)
+        limit = min(limit, began + endpoint.deadline - clock())
     failure: SMTPError
     try:
         reached = dial(*endpoint.address, max(limit, 0.001), endpoint.source_address)

@@ -3,6 +3,7 @@ from django.core.mail import EmailMessage
 from django.shortcuts import render
 
 from demo.forms import MailForm
+from django_smtpauth.secrets.errors import SecretUnreadable
 from django_smtpauth.sending.options import MessageOptions
 from django_smtpauth.sending.results import Result
 
@@ -20,6 +21,6 @@ def send_message(data):
         message.smtp_options = MessageOptions(account=data["account"])
     try:
         message.send()
-    except (OSError, ValueError, ImproperlyConfigured) as error:
+    except (OSError, ValueError, ImproperlyConfigured, SecretUnreadable) as error:
         return getattr(message, "smtp_result", None) or Result(error=error)
     return message.smtp_result

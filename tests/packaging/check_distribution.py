@@ -27,10 +27,9 @@ LEFT_OUT = shutil.ignore_patterns(
     "__pycache__",
     "*.egg-info",
     "build",
+    "data",
     "dist",
 )
-#: Files of the package that are no Python modules and yet must be installed with it.
-DATA_SUFFIXES = {".html", ".mo", ".po", ".txt", ".typed"}
 #: Warnings are errors in the demo, but for the one that Django 6.1 has for its own settings.
 WARNINGS = ("-W", "error", "-W", "ignore:The EMAIL_")
 #: What somebody who packages or patches the source distribution needs beside the package.
@@ -71,7 +70,7 @@ def check_metadata(sdist: Path, wheel: Path) -> None:
     run(sys.executable, "-m", "twine", "check", "--strict", sdist, wheel, cwd=wheel.parent)
     # W004: a migration's name, 0001_initial, is no identifier. Django imports it all the same.
     options = ("--toplevel", PACKAGE, "--ignore", "W004")
-    run("check-wheel-contents", *options, wheel, cwd=wheel.parent)
+    run(sys.executable, "-m", "check_wheel_contents", *options, wheel, cwd=wheel.parent)
 
 
 def check_contents(sdist: Path, wheel: Path, source: Path) -> None:
@@ -79,7 +78,7 @@ def check_contents(sdist: Path, wheel: Path, source: Path) -> None:
     expected = {
         path.relative_to(source).as_posix()
         for path in (source / PACKAGE).rglob("*")
-        if path.suffix in DATA_SUFFIXES | {".py"}
+        if path.is_file()
     }
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}

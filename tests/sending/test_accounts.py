@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, OperationalError, connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.test.utils import CaptureQueriesContext
 
 from django_smtpauth.models import SMTPAccount
 from django_smtpauth.secrets.keyring import generate_key
@@ -381,9 +382,9 @@ def test_the_process_wide_source_is_told_of_forks(monkeypatch):
 def fresh(settings):
     """The process-wide source without memories, and a key for passwords."""
     settings.SMTPAUTH = {"KEYS": [generate_key()], "ACCOUNT_REFRESH": 1000}
-    source.forget()
+    accounts.database_changed()
     yield source
-    source.forget()
+    accounts.database_changed()
 
 
 @pytest.fixture
@@ -460,6 +461,9 @@ def test_an_account_with_another_password_is_another_account(fresh):
 @pytest.mark.django_db
 def test_a_send_costs_no_query_while_the_snapshot_is_fresh(fresh, django_assert_num_queries):
     create()
+    with django_assert_num_queries(2):  # the first look of a process asks for the table, too
+        assert current() == ["club"]
+    source.invalidate()
     with django_assert_num_queries(1):
         assert current() == ["club"]
     with django_assert_num_queries(0):
@@ -501,6 +505,14 @@ def test_a_worker_sees_a_change_once_it_is_committed(worker):
     assert current() == []
     with transaction.atomic():
         create()
+    assert current() == ["club"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_look_before_the_commit_does_not_hide_it(worker):
+    with transaction.atomic():
+        create()
+        assert current() == []
     assert current() == ["club"]
 
 
@@ -562,11 +574,37 @@ def test_the_workers_connection_is_closed(worker, monkeypatch):
 
 
 @pytest.mark.django_db
-def test_without_a_table_there_are_no_accounts(fresh, monkeypatch):
+def test_without_a_table_there_are_no_accounts_and_no_query_fails(fresh, monkeypatch, caplog):
     monkeypatch.setattr(SMTPAccount._meta, "db_table", "nowhere")
-    snapshot = current_accounts("")
-    assert snapshot.accounts == ()
-    assert "no such table: nowhere" in snapshot.problem
+    with CaptureQueriesContext(connection) as queries:
+        snapshot = current_accounts("")
+    assert snapshot == Snapshot(cure="Accounts need their table: run `manage.py migrate`.")
+    assert "nowhere" not in str(queries.captured_queries)
+    assert caplog.records == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_table_that_is_made_later_is_seen(fresh, monkeypatch):
+    with monkeypatch.context() as before:
+        before.setattr(SMTPAccount._meta, "db_table", "nowhere")
+        assert current() == []
+    create()
+    assert current() == ["club"]
+
+
+@pytest.mark.django_db
+def test_a_table_that_went_away_is_a_problem(fresh, monkeypatch):
+    assert current() == []
+    source.invalidate()
+    monkeypatch.setattr(SMTPAccount._meta, "db_table", "nowhere")
+    assert "no such table: nowhere" in current_accounts("").problem
+
+
+def test_without_a_database_there_are_no_accounts_and_no_warning(fresh, monkeypatch, caplog):
+    dummy = {**connection.settings_dict, "ENGINE": "django.db.backends.dummy"}
+    monkeypatch.setattr(connections["default"], "settings_dict", dummy)
+    assert current_accounts("") == Snapshot(cure="Accounts need a database in DATABASES.")
+    assert caplog.records == []
 
 
 def test_with_the_database_stopped_there_are_no_accounts(worker, monkeypatch):

@@ -17,6 +17,7 @@ import pytest
 
 from django_smtpauth.smtp import (
     AuthenticationRefused,
+    ConnectError,
     Connection,
     Content,
     ContentRefused,
@@ -669,3 +670,18 @@ def test_a_message_that_a_limit_splits_says_who_got_it(scripted_server: ServerFa
     with connect(endpoint(server.port)) as connection:
         sent = connection.send("me@x.test", ["a@x.test", "b@x.test", "c@x.test"], b"")
     assert statuses(sent) == ["accepted", "accepted", "not_sent"]
+
+
+@pytest.mark.parametrize(("deadline", "left"), [(None, 10.0), (7.0, 1.0), (100.0, 10.0)])
+def test_a_further_try_has_what_the_first_left_of_the_deadline(
+    deadline: float | None, left: float
+) -> None:
+    asked: list[float] = []
+
+    def refuse(host: str, port: int, timeout: float, source: str | None) -> socket.socket:
+        asked.append(timeout)
+        raise ConnectError("no")
+
+    with pytest.raises(ConnectError):
+        connect(endpoint(25, deadline=deadline), dial=refuse, clock=lambda: 1_000.0, began=994.0)
+    assert asked == [left]

@@ -122,18 +122,15 @@ class Command(BaseCommand):
     def _warn_of(self, path: str | None) -> None:
         setting = 'MAILERS["default"]["BACKEND"]' if mailers_configured() else "EMAIL_BACKEND"
         self._note(
-            f"This site does not send through this package yet: {setting} is "
-            f'{path or "not set"}. To change that, set it to "{BACKEND}". What follows shows '
-            "how mail would go then."
+            f"This site does not send through this package itself: {setting} is "
+            f"{path or 'not set'}. If that does not hand the mail on to this package, set it to "
+            f'"{BACKEND}". What follows shows how mail goes through it.'
         )
 
     def _note_unknown_accounts(self) -> None:
         problem = current_accounts(smtpauth_settings.scope).problem
         if problem:
-            self._note(
-                f"The accounts in the database can't be read ({problem}). If the table is "
-                "missing, run `manage.py migrate`."
-            )
+            self._note(f"The accounts in the database can't be read ({problem}).")
 
     # What is told
 
