@@ -240,10 +240,13 @@ class _TLS:
         except ssl.SSLWantReadError:
             return None
         cipher = self._object.cipher()
+        version = self._object.version() or ""
+        unique = self._object.get_channel_binding("tls-unique") if version == "TLSv1.2" else None
         return PeerFacts(
-            version=self._object.version() or "",
+            version=version,
             cipher=cipher[0] if cipher else "",
             certificate=self._object.getpeercert(binary_form=True),
+            tls_unique=unique,
         )
 
     def feed(self, data: bytes) -> None:

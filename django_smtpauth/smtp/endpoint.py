@@ -22,6 +22,7 @@ class Endpoint:
     pipelining: False sends one command at a time whatever the server offers.
     max_unanswered: complete messages of one connection that may lack their reply at once.
     source_address: local IP address to connect from.
+    ask_again: log in with credentials that this server refused a short time ago, too.
     """
 
     host: str
@@ -38,6 +39,7 @@ class Endpoint:
     pipelining: bool = True
     max_unanswered: int = 1
     source_address: str | None = None
+    ask_again: bool = False
 
     @property
     def address(self) -> tuple[str, int]:

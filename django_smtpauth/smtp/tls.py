@@ -46,6 +46,11 @@ class TLSOptions:
         if self.minimum not in _VERSIONS:
             raise ValueError(f"tls_minimum must be '1.2' or '1.3', not {self.minimum!r}.")
 
+    @property
+    def has_client_certificate(self) -> bool:
+        """Whether the client can show a certificate of its own."""
+        return bool(self.certificate_file)
+
     def context(self) -> ssl.SSLContext:
         """An SSLContext, kept per process until one of the files changes.
 
@@ -57,11 +62,15 @@ class TLSOptions:
 
 @dataclass(frozen=True)
 class PeerFacts:
-    """What the TLS handshake showed: version, cipher, the server's certificate as DER."""
+    """What the TLS handshake showed: version, cipher, the server's certificate as DER.
+
+    tls_unique: the channel binding of that name (RFC 5929 3), which TLS 1.3 does not have.
+    """
 
     version: str
     cipher: str
     certificate: bytes | None = field(default=None, repr=False)
+    tls_unique: bytes | None = field(default=None, repr=False)
 
     def to_dict(self) -> dict[str, object]:
         """Version and cipher as JSON-ready values."""
