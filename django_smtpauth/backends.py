@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -14,7 +14,7 @@ from .conf import smtpauth_settings
 from .secrets.errors import SecretUnreadable
 from .sending.delivery import Batch, Lines
 from .sending.mailer import backend_options, effective_options, port_of
-from .sending.option_values import Password
+from .sending.option_values import hidden
 from .sending.routing import Hint, Route, find_route, says_no_server
 from .smtp.connection import Connection
 from .smtp.tls import Security
@@ -60,11 +60,12 @@ class EmailBackend(BaseEmailBackend):
         deadline: float | None = None,
         pipelining: bool | None = None,
         max_unanswered: int | None = None,
+        access_token: str | Callable[[], str] | None = None,
         **kwargs: Any,
     ) -> None:
         # Whatever is raised from here carries this frame to error pages.
-        hidden = password if password is None else _hidden(password)
-        del password
+        secrets = hidden({"password": password, "access_token": access_token})
+        del password, access_token
         super().__init__(**kwargs)
         self.fail_silently = fail_silently
         self._given = backend_options(
@@ -73,7 +74,6 @@ class EmailBackend(BaseEmailBackend):
                 "host": host,
                 "port": port,
                 "username": username,
-                "password": hidden,
                 "use_tls": use_tls,
                 "use_ssl": use_ssl,
                 "timeout": timeout,
@@ -90,6 +90,7 @@ class EmailBackend(BaseEmailBackend):
                 "deadline": deadline,
                 "pipelining": pipelining,
                 "max_unanswered": max_unanswered,
+                **secrets,
             },
             self._alias,
         )
@@ -204,7 +205,3 @@ class EmailBackend(BaseEmailBackend):
             error.failed_results = batch.failed  # type: ignore[attr-defined]
             raise error
         return batch.sent
-
-
-def _hidden(password: Any) -> Password:
-    return password if isinstance(password, Password) else Password(password)

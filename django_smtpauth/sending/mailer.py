@@ -19,7 +19,7 @@ from ..smtp.endpoint import Endpoint
 from ..smtp.sasl.credentials import Credentials
 from ..smtp.timeouts import Timeouts
 from ..smtp.tls import Security, TLSOptions
-from .option_values import READERS, InvalidOption, Password, hidden, read
+from .option_values import READERS, AccessToken, InvalidOption, Password, hidden, read
 
 #: Django's settings for the plain server, by option.
 EMAIL_SETTINGS = {
@@ -46,7 +46,10 @@ SERVER_OPTIONS = (
     "security",
     "verify",
     "allow_auth_without_tls",
+    "access_token",
 )
+
+_EXTERNAL = "EXTERNAL"
 
 BOTH_KINDS_OF_TLS = (
     "EMAIL_USE_TLS/EMAIL_USE_SSL are mutually exclusive, so only set one of those settings to "
@@ -63,6 +66,7 @@ class MailerOptions:
     as `security` is given, which says the same.
     timeout: seconds, or "bulk" for the long limits of RFC 5321 4.5.3.2.
     deadline: seconds for opening, and for each message.
+    access_token: stands in the place of password; one of the two.
     The others are described at Endpoint and TLSOptions.
 
     Raises InvalidOption when the options contradict each other.
@@ -89,8 +93,14 @@ class MailerOptions:
     deadline: float | None = None
     pipelining: bool | None = None
     max_unanswered: int | None = None
+    access_token: AccessToken | None = None
 
     def __post_init__(self) -> None:
+        if self.password and self.access_token:
+            raise InvalidOption(
+                "password and access_token contradict each other. Keep one of the two: a "
+                "password, or the OAuth access token that the server takes in its place."
+            )
         if self.use_tls and self.use_ssl:
             raise InvalidOption(BOTH_KINDS_OF_TLS)
         if self.security is None:
@@ -122,10 +132,14 @@ class MailerOptions:
         """These options, completed by `lower` where they say nothing.
 
         `use_tls` and `use_ssl` are completed one by one, as Django does, so that both may
-        become True: InvalidOption.
+        become True: InvalidOption. `password` replaces a lower `access_token`, and the reverse.
         """
         if self == NOTHING_SAID:
             return lower
+        if self.access_token:
+            lower = replace(lower, password=None)
+        elif self.password:
+            lower = replace(lower, access_token=None)
         if self.security is not None:
             lower = replace(lower, use_tls=None, use_ssl=None)
         elif lower.security is not None and (self.use_tls, self.use_ssl) != (None, None):
@@ -151,7 +165,7 @@ NOTHING_SAID = MailerOptions()
 
 
 def parse(given: Mapping[str, Any], name_of: Callable[[str], str] = str) -> MailerOptions:
-    """MailerOptions from what a site wrote; None means: not said. A password comes `hidden()`.
+    """MailerOptions from what a site wrote; None means: not said. Secrets come `hidden()`.
 
     name_of: how the site calls an option. Raises InvalidOption, for unknown names as well.
     """
@@ -241,9 +255,16 @@ def endpoint(options: MailerOptions, label: str = "") -> Endpoint:
 
     label: how errors call the server; host:port when empty. Raises InvalidOption.
     """
-    username, password = options.username, options.password
-    credentials = Credentials(username, password.reveal) if username and password else None
-    return build_endpoint(options, label, credentials)
+    return build_endpoint(options, label, _credentials(options))
+
+
+def _credentials(options: MailerOptions) -> Credentials | None:
+    username, password, token = options.username, options.password, options.access_token
+    if token and username is None:
+        raise InvalidOption("access_token needs username: whose token it is.")
+    if username and token:
+        return Credentials(username, token.reveal, kind="token")
+    return Credentials(username, password.reveal) if username and password else None
 
 
 def build_endpoint(
@@ -252,14 +273,25 @@ def build_endpoint(
     credentials: Credentials | None,
     ca_text: str | None = None,
 ) -> Endpoint:
-    """The engine's value, with credentials and CA text from elsewhere (an account)."""
+    """The engine's value, with credentials and CA text from elsewhere (an account).
+
+    Without credentials a client certificate logs in where auth_mechanisms names EXTERNAL.
+    """
     if not options.host:
         raise InvalidOption("host is missing.")
+    tls = _tls_options(options, ca_text)
+    if _EXTERNAL in (options.auth_mechanisms or ()) and tls.has_client_certificate:
+        credentials = credentials or Credentials(options.username or "", kind="certificate")
+    elif options.auth_mechanisms == (_EXTERNAL,):
+        raise InvalidOption(
+            "auth_mechanisms names EXTERNAL alone, which logs in with a client certificate: give "
+            "ssl_certfile."
+        )
     return Endpoint(
         host=options.host,
         port=port_of(options),
         security=options.effective_security,
-        tls=_tls_options(options, ca_text),
+        tls=tls,
         credentials=credentials,
         label=label,
         ehlo_name=options.ehlo_name or "",

@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import Promise
 
 from ..secrets.secret import Secret
+from ..smtp.errors import SMTPError
 from ..smtp.tls import Security
 from .domains import host_name
 
@@ -18,14 +19,18 @@ TLS_IS_AMBIGUOUS = (
 )
 
 
+#: The reason of the error that says: there is no access token to log in with.
+TOKEN_MISSING = "access-token"  # noqa: S105 - a name
+
+
 class InvalidOption(ImproperlyConfigured, ValueError):
     """An option whose value can't be used; the text names the option and the cure."""
 
 
-class Password(Secret):
-    """A password from the settings or from code. Compared and hashed by value.
+class Hidden(Secret):
+    """A secret from the settings or from code. Compared and hashed by value.
 
-    It also hides what is no text, until `read()` refuses it.
+    It also hides what is of no use, until `read()` refuses it.
     """
 
     __slots__ = ("_value",)
@@ -34,7 +39,7 @@ class Password(Secret):
         self._value = value
 
     def reveal(self) -> str:
-        """The password itself."""
+        """The secret itself."""
         return str(self._value)
 
     @property
@@ -46,24 +51,95 @@ class Password(Secret):
         return bool(self._value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Password) and self._value == other._value
+        return type(other) is type(self) and self._value == other._value
 
     def __hash__(self) -> int:
-        return hash(self._value)
+        try:
+            return hash(self._value)
+        except TypeError:
+            return hash(self.kind)
+
+
+class Password(Hidden):
+    """A password."""
+
+    __slots__ = ()
+
+
+class AccessToken(Hidden):
+    """An OAuth access token, or a callable that returns one, called for each log-in."""
+
+    __slots__ = ()
+
+    def reveal(self) -> str:
+        """The token as it is now.
+
+        Raises SMTPError of stage AUTH when the callable fails. It names the place and not the
+        words, which may hold a secret, as the frames may.
+        """
+        if not callable(self._value):
+            return super().reveal()
+        failure: SMTPError
+        try:
+            return _text_of_token(self._value())
+        except SMTPError as error:
+            failure = error
+        except Exception as error:
+            failure = _callable_failed(error)
+        failure.stage = failure.stage or "AUTH"
+        failure.__context__ = failure.__cause__ = None
+        raise failure.with_traceback(None)
+
+    @property
+    def is_callable(self) -> bool:
+        """Whether the token is asked for."""
+        return callable(self._value)
+
+    def __bool__(self) -> bool:
+        return self.is_callable or super().__bool__()
+
+
+def _text_of_token(value: object) -> str:
+    if isinstance(value, (str, Promise)):
+        return str(value)
+    kind = type(value).__name__
+    raise SMTPError(
+        f"the callable of access_token returned {kind} in place of a text",
+        reason=TOKEN_MISSING,
+        cure="Let it return the access token, or raise an exception.",
+    )
+
+
+def _callable_failed(error: Exception) -> SMTPError:
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        place = f"{trace.tb_frame.f_globals.get('__name__')}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return SMTPError(
+        f"the callable of access_token failed: {type(error).__name__} in {place}",
+        reason=TOKEN_MISSING,
+        transient=isinstance(error, OSError),
+        cure="Its own words are kept back, since they may hold a secret; an SMTPError that it "
+        "raises is shown as it is.",
+    )
+
+
+#: Options whose values do not print themselves.
+_HIDDEN: dict[str, type[Hidden]] = {"password": Password, "access_token": AccessToken}
 
 
 def hidden(given: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy whose password does not print itself: an error page shows the frames' variables."""
+    """A copy whose secrets do not print themselves: an error page shows the frames' variables."""
     return {
-        name: Password(value)
-        if name == "password" and value is not None and not isinstance(value, Password)
+        name: _HIDDEN[name](value)
+        if name in _HIDDEN and value is not None and not isinstance(value, Hidden)
         else value
         for name, value in given.items()
     }
 
 
 def read(option: str, value: Any, name: str) -> Any:
-    """The value of one option, None when the site left it open; a password comes hidden.
+    """The value of one option, None when the site left it open; a secret comes hidden.
 
     name: how the site calls it, for example `EMAIL_PORT`. Raises InvalidOption.
     """
@@ -92,6 +168,16 @@ def _password(value: Any) -> Password:
     if not issubclass(value.kind, (str, Promise)):
         raise ValueError(f"must be text, not {value.kind.__name__}.")
     return value
+
+
+def _access_token(value: Any) -> AccessToken | None:
+    if not isinstance(value, AccessToken):
+        raise TypeError("An access token is hidden before it is read.")
+    if not value.is_callable and not issubclass(value.kind, (str, Promise)):
+        raise ValueError(
+            f"must be text, or a callable that returns it, not {value.kind.__name__}."
+        )
+    return value or None
 
 
 def _host(value: Any) -> str | None:
@@ -207,4 +293,5 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "deadline": _seconds,
     "pipelining": _flag,
     "max_unanswered": _count,
+    "access_token": _access_token,
 }

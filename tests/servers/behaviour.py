@@ -76,8 +76,8 @@ class Behaviour:
     """Everything a `ScriptedServer` can be told; the defaults give a correct ESMTP server.
 
     extensions            EHLO lines after the first. None: `EXTENSIONS`, AUTH when there are
-                          `users` or `tokens`, STARTTLS when there is an `ssl_context` and no TLS yet.
-                          CHUNKING must be asked for.
+                          `users` or `tokens`, STARTTLS when there is an `ssl_context` and no TLS
+                          yet. CHUNKING must be asked for.
     extensions_after_tls  the same inside TLS. None: `extensions` without STARTTLS.
     users                 user name -> password
     tokens                user name -> access token

@@ -14,6 +14,7 @@ from django_smtpauth.smtp.needs import Handshake
 from django_smtpauth.smtp.opening import Opened, open_session
 from django_smtpauth.smtp.refusals import Refusals
 from django_smtpauth.smtp.sasl import Credentials
+from django_smtpauth.smtp.sasl.credentials import Kind
 from django_smtpauth.smtp.tls import Security
 from django_smtpauth.smtp.transcript import render
 from django_smtpauth.smtp.wire import Wire
@@ -30,11 +31,14 @@ def b64(text: str | bytes) -> bytes:
 
 
 def endpoint(
-    secret: Callable[[], Any] = lambda: SECRET, username: str = "jürgen", **options: Any
+    secret: Callable[[], Any] = lambda: SECRET,
+    username: str = "jürgen",
+    kind: Kind = "password",
+    **options: Any,
 ) -> Endpoint:
     """A server that is trusted with a password in clear."""
     options = {"security": Security.NONE, "allow_auth_without_tls": True, **options}
-    return Endpoint("mx.example", credentials=Credentials(username, secret), **options)
+    return Endpoint("mx.example", credentials=Credentials(username, secret, kind), **options)
 
 
 def hello(*keywords: str) -> Turn:
@@ -66,7 +70,7 @@ class Opening:
             endpoint,
             ehlo_name="me.example",
             loopback=loopback,
-            refusals=refusals or Refusals(Clock()),
+            refusals=Refusals(Clock()) if refusals is None else refusals,
         )
         try:
             self.opened = driver.run(conversation)

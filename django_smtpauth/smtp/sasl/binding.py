@@ -58,7 +58,7 @@ def why_missing(type_: str, facts: PeerFacts | None) -> str:
     if facts is None:
         return "there is no TLS"
     if type_ == UNIQUE:
-        return f"the connection has {facts.version}, and it exists in TLS 1.2 only"
+        return f"it exists in TLS 1.2 only, and the server speaks {facts.version}"
     return "the signature of the server's certificate has no hash of its own"
 
 

@@ -164,7 +164,7 @@ def _not_bound(mechanism: Mechanism, facts: PeerFacts | None) -> NotSupported:
     else:
         cure = "Allow a mechanism that needs no channel binding, too."
     return NotSupported(
-        f"{mechanism.name} needs the channel binding {mechanism.binding}, and "
+        f"{mechanism.name} needs the channel binding {mechanism.binding}: "
         f"{why_missing(mechanism.binding, facts)}",
         stage="AUTH",
         reason="no-channel-binding",
