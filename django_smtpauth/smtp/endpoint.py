@@ -17,7 +17,7 @@ class Endpoint:
     label: how errors call this server, for example `account club, smtp.example.com:587`.
     ehlo_name: the client's name; empty: the machine's own, or an address literal.
     auth_mechanisms: allowed SASL mechanisms, preferred first; None: the engine's order.
-    allow_auth_without_tls: let PLAIN and LOGIN go to a peer that is not loopback without TLS.
+    allow_auth_without_tls: let a secret go to a peer that is not loopback without TLS.
     deadline: seconds for opening, and for each message; None: the time-outs alone.
     pipelining: False sends one command at a time whatever the server offers.
     max_unanswered: complete messages of one connection that may lack their reply at once.
