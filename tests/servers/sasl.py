@@ -14,6 +14,8 @@ import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from scramp import ScramException, ScramMechanism  # type: ignore[import-untyped]
 
 from tests.servers.records import TLSFacts
@@ -38,15 +40,24 @@ class Site:
     tls: TLSFacts | None
     certificate: str
 
-    def binding(self, type_: str) -> tuple[str, bytes | str] | None:
+    def binding(self, type_: str) -> tuple[str, bytes] | None:
         """The channel binding of this type as `scramp` takes it, or any other that there is."""
         unique = self.tls.unique if self.tls is not None else None
-        known: dict[str, bytes | str | None] = {
-            "tls-unique": unique,
-            "tls-server-end-point": self.certificate,
-        }
+        known = {"tls-unique": unique, "tls-server-end-point": server_end_point(self.certificate)}
         there = [(name, data) for name, data in known.items() if data]
         return next((pair for pair in there if pair[0] == type_), next(iter(there), None))
+
+
+def server_end_point(pem: str) -> bytes | None:
+    """The digest that RFC 5929 4.1 wants of a certificate, None where it wants none."""
+    if not pem:
+        return None
+    certificate = x509.load_pem_x509_certificate(pem.encode())
+    algorithm = certificate.signature_hash_algorithm
+    if algorithm is None:
+        return None
+    name = "sha256" if algorithm.name in ("md5", "sha1") else algorithm.name
+    return hashlib.new(name, certificate.public_bytes(Encoding.DER)).digest()
 
 
 def decoded(word: str) -> bytes:
