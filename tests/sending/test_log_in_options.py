@@ -114,6 +114,16 @@ def test_an_smtp_error_of_the_callable_is_shown_as_it_is():
     )
 
 
+def test_the_causes_of_an_smtp_error_stay_behind():
+    def source():
+        try:
+            raise LookupError("the-client-s-secret")
+        except LookupError as error:
+            raise NotSupported("the grant was revoked") from error
+
+    assert "the-client-s-secret" not in shown_by_trackers(failure_of(source))
+
+
 @pytest.mark.parametrize("returned", [None, b"a-token-in-octets", 7])
 def test_a_callable_that_returns_no_text(returned):
     error = failure_of(lambda: returned)

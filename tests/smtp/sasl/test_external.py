@@ -65,6 +65,19 @@ def test_where_nobody_named_it_the_password_logs_in() -> None:
     assert result.opened.mechanism == "PLAIN"
 
 
+def test_where_nobody_named_it_it_is_not_used_for_want_of_another() -> None:
+    given = Endpoint(
+        "mx.example",
+        security=Security.IMPLICIT_TLS,
+        tls=SHOWN,
+        credentials=Credentials("fred", never),
+    )
+    error = Opening(given, GREETING, hello("AUTH EXTERNAL")).error
+
+    assert isinstance(error, NotSupported)
+    assert error.reason == "no-mechanism"
+
+
 def test_a_certificate_alone_logs_nobody_in() -> None:
     assert opening(None).opened is not None
 
