@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -71,11 +71,12 @@ class EmailBackend(BaseEmailBackend):
         tls_pin: str | Sequence[str] | None = None,
         trust_store: str | None = None,
         client_certificate: ClientCertificate | None = None,
+        access_token: str | Callable[[], str] | None = None,
         **kwargs: Any,
     ) -> None:
         # Whatever is raised from here carries this frame to error pages.
-        secret = hidden({"password": password, "proxy": proxy})
-        del password, proxy
+        secrets = hidden({"password": password, "proxy": proxy, "access_token": access_token})
+        del password, proxy, access_token
         super().__init__(**kwargs)
         self.fail_silently = fail_silently
         self._given = backend_options(
@@ -84,7 +85,6 @@ class EmailBackend(BaseEmailBackend):
                 "host": host,
                 "port": port,
                 "username": username,
-                "password": secret["password"],
                 "use_tls": use_tls,
                 "use_ssl": use_ssl,
                 "timeout": timeout,
@@ -106,10 +106,10 @@ class EmailBackend(BaseEmailBackend):
                 "recipients": recipients,
                 "dsn": dsn,
                 "require_tls": require_tls,
-                "proxy": secret["proxy"],
                 "tls_pin": tls_pin,
                 "trust_store": trust_store,
                 "client_certificate": client_certificate,
+                **secrets,
             },
             self._alias,
         )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from django_smtpauth.smtp import connection
 
 pytest_plugins = ["tests.servers.fixtures"]
 
@@ -18,3 +21,9 @@ settings.register_profile(
 )
 settings.register_profile("full", settings.get_profile("quick"), max_examples=2_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_refused() -> None:
+    """What a server of another test refused is not remembered: ports come back."""
+    connection.refusals.clear()

@@ -115,6 +115,8 @@ def _servers(name: str, proven: list[Proof]) -> str:
 
 def _link(document: str) -> str:
     number = re.fullmatch(r"RFC (\d+)", document)
+    if number is None and not document.startswith("draft-"):
+        return document
     page = f"rfc{number[1]}" if number else document
     return f"[{document}](https://datatracker.ietf.org/doc/html/{page})"
 

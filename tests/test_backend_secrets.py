@@ -100,10 +100,10 @@ FAILURES = [
 ]
 
 
-@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "CRAM-MD5"])
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256"])
 @pytest.mark.parametrize("replies", FAILURES)
 def test_no_frame_of_a_failed_send_shows_the_password(scripted_server, replies, mechanism):
-    server = scripted_server(users={USER: PASSWORD}, replies=replies)
+    server = scripted_server(users={USER: PASSWORD}, mechanisms=[mechanism], replies=replies)
     backend = backend_for(server, username=USER, password=PASSWORD, auth_mechanisms=[mechanism])
     with pytest.raises(smtplib.SMTPException) as caught:
         backend.send_messages([message()])

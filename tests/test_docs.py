@@ -14,6 +14,7 @@ import pytest
 from django_smtpauth import backends, conf, smtp
 from django_smtpauth.sending.mailer import MailerOptions
 from django_smtpauth.smtp import Timeouts, replies
+from django_smtpauth.smtp.sasl import DEFAULT_ORDER, MECHANISMS
 from tests.servers.fixtures import ServerFactory
 from tests.servers.proxies import Socks5Proxy
 
@@ -35,6 +36,26 @@ def first_column(page: Path, heading: str) -> list[str]:
 def test_the_options_table_names_every_option() -> None:
     listed = first_column(ROOT / "docs/options.md", "# Options")
     assert listed == [field.name for field in fields(MailerOptions)]
+
+
+def test_the_options_table_tells_the_order_of_the_mechanisms() -> None:
+    (row,) = re.findall(r"^\| `auth_mechanisms` .*$", (ROOT / "docs/options.md").read_text(), re.M)
+    assert re.findall(r'"([A-Z0-9-]+)"', row) == list(DEFAULT_ORDER)
+
+
+def test_the_table_of_mechanisms_tells_all_of_them_in_order() -> None:
+    text = (ROOT / "docs/engine.md").read_text()
+    rows = re.findall(r"^\| ([A-Z][^|]*) \| (\w+) \|", text, re.M)
+    told = [(name, kind) for names, kind in rows for name in names_in(names)]
+    assert told == [(name, MECHANISMS[name].needs) for name in DEFAULT_ORDER]
+
+
+def names_in(cell: str) -> list[str]:
+    """The mechanisms of a cell like `SCRAM-SHA-256, -1 with -PLUS`."""
+    text, _, suffix = cell.partition(" with ")
+    names = text.split(", ")
+    stem = names[0].rpartition("-")[0]
+    return [(stem + name if name.startswith("-") else name) + suffix for name in names]
 
 
 def test_the_settings_table_names_every_key() -> None:

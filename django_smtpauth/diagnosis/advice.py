@@ -173,15 +173,24 @@ def _password_in_clear(error: SMTPError, route: Route) -> Advice | None:
     )
 
 
-def _credentials(error: SMTPError, _: Route) -> Advice | None:
+_REFUSED_CREDENTIALS = {
+    "password": "The server does not take this user name with this password. Many providers want "
+    "the whole address as user name, and an app password in place of the mailbox's own.",
+    "token": "The server does not take this access token for this user name. It may be expired or "
+    "revoked, issued for another mailbox, or without the scope for SMTP; many providers also "
+    "switch SMTP log-in off until an administrator allows it for the mailbox.",
+    "certificate": "The server does not take this client certificate. Check that it knows its "
+    "authority, and that the user name, if one is given, belongs to it.",
+}
+
+
+def _credentials(error: SMTPError, route: Route) -> Advice | None:
     if not isinstance(error, AuthenticationRefused):
         return None
     if error.transient:
         return Advice("The server can't check log-ins at the moment. Try again later.")
-    return Advice(
-        "The server does not take this user name with this password. Many providers want the "
-        "whole address as user name, and an app password in place of the mailbox's own."
-    )
+    credentials = route.endpoint.credentials
+    return Advice(_REFUSED_CREDENTIALS[credentials.kind if credentials else "password"])
 
 
 def _log_in_needed(error: SMTPError, route: Route) -> Advice | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from django.core.mail import EmailMessage
@@ -53,8 +53,12 @@ class Check:
 
 
 def check(route: Route, message: EmailMessage | None = None) -> Check:
-    """Tries a route. What goes wrong with server, log-in or message is in `Check.error`."""
+    """Tries a route. What goes wrong with server, log-in or message is in `Check.error`.
+
+    The server itself is asked, whatever it answered before.
+    """
     began = time.monotonic()
+    route = replace(route, endpoint=replace(route.endpoint, ask_again=True))
     lines, done = Lines(), Check(route)
     try:
         connection = lines.take(route, began)

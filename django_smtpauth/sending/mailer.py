@@ -21,8 +21,9 @@ from ..smtp.endpoint import LMTP_PORT, TLS_NEEDS_A_NAME, Endpoint, is_path
 from ..smtp.sasl.credentials import Credentials
 from ..smtp.timeouts import Timeouts
 from ..smtp.tls import Security, TLSOptions
-from .option_values import READERS, InvalidOption, Password, hidden, read
+from .option_values import READERS, InvalidOption, hidden, read
 from .options import DSN, Recipients
+from .passwords import AccessToken, Password
 from .proxies import Proxy
 from .trust_store import os_context
 
@@ -52,6 +53,7 @@ SERVER_OPTIONS = (
     "verify",
     "allow_auth_without_tls",
     "protocol",
+    "access_token",
 )
 
 #: Options that answer the same question: one of them replaces the other of a lower place.
@@ -59,7 +61,10 @@ RIVALS = (
     ("ca_file", "trust_store"),
     ("ssl_certfile", "client_certificate"),
     ("ssl_keyfile", "client_certificate"),
+    ("password", "access_token"),
 )
+
+_EXTERNAL = "EXTERNAL"
 
 BOTH_KINDS_OF_TLS = (
     "EMAIL_USE_TLS/EMAIL_USE_SSL are mutually exclusive, so only set one of those settings to "
@@ -79,6 +84,7 @@ class MailerOptions:
     deadline: seconds for opening, and for each message.
     recipients, dsn, require_tls: for messages that do not say it themselves (MessageOptions).
     proxy: what the server is reached through; '' stands for none.
+    access_token: stands in the place of password; one of the two.
     The others are described at Endpoint and TLSOptions.
 
     Raises InvalidOption when the options contradict each other.
@@ -114,6 +120,7 @@ class MailerOptions:
     tls_pin: tuple[str, ...] | None = None
     trust_store: Literal["openssl", "os"] | None = None
     client_certificate: ClientCertificate | None = None
+    access_token: AccessToken | None = None
 
     def __post_init__(self) -> None:
         if self.use_tls and self.use_ssl:
@@ -121,7 +128,7 @@ class MailerOptions:
         if is_path(self.host or "") and self.effective_security is not Security.NONE:
             raise InvalidOption(f"host: {TLS_NEEDS_A_NAME.format(self.host)}")
         for one, other in RIVALS:
-            if getattr(self, one) is not None and getattr(self, other) is not None:
+            if getattr(self, one) and getattr(self, other):
                 raise InvalidOption(f"{one} and {other} exclude each other. Keep one of the two.")
         if self.security is None:
             return
@@ -152,7 +159,7 @@ class MailerOptions:
         """These options, completed by `lower` where they say nothing.
 
         `use_tls` and `use_ssl` are completed one by one, as Django does, so that both may
-        become True: InvalidOption.
+        become True: InvalidOption. What is given replaces its lower RIVALS.
         """
         if self == NOTHING_SAID:
             return lower
@@ -161,9 +168,9 @@ class MailerOptions:
         elif lower.security is not None and (self.use_tls, self.use_ssl) != (None, None):
             lower = self._without_security(lower)
         for one, other in RIVALS:
-            if getattr(self, one) is not None:
+            if getattr(self, one):
                 lower = replace(lower, **{other: None})
-            if getattr(self, other) is not None:
+            if getattr(self, other):
                 lower = replace(lower, **{one: None})
         given = {name: getattr(self, name) for name in OPTIONS}
         return replace(lower, **{k: value for k, value in given.items() if value is not None})
@@ -276,9 +283,16 @@ def endpoint(options: MailerOptions, label: str = "") -> Endpoint:
 
     label: how errors call the server; host:port when empty. Raises InvalidOption.
     """
-    username, password = options.username, options.password
-    credentials = Credentials(username, password.reveal) if username and password else None
-    return build_endpoint(options, label, credentials)
+    return build_endpoint(options, label, _credentials(options))
+
+
+def _credentials(options: MailerOptions) -> Credentials | None:
+    username, password, token = options.username, options.password, options.access_token
+    if token and username is None:
+        raise InvalidOption("access_token needs username: whose token it is.")
+    if username and token:
+        return Credentials(username, token.reveal, kind="token")
+    return Credentials(username, password.reveal) if username and password else None
 
 
 def build_endpoint(
@@ -289,15 +303,24 @@ def build_endpoint(
 ) -> Endpoint:
     """The engine's value, with credentials and CA text from elsewhere (an account).
 
+    Without credentials a client certificate logs in where auth_mechanisms names EXTERNAL.
     Raises InvalidOption.
     """
     if not options.host:
         raise InvalidOption("host is missing.")
+    tls = _tls_options(options, ca_text)
+    if _EXTERNAL in (options.auth_mechanisms or ()) and tls.has_client_certificate:
+        credentials = credentials or Credentials(options.username or "", kind="certificate")
+    elif options.auth_mechanisms == (_EXTERNAL,):
+        raise InvalidOption(
+            "auth_mechanisms names EXTERNAL alone, which logs in with a client certificate: give "
+            "ssl_certfile or client_certificate."
+        )
     return Endpoint(
         host=options.host,
         port=port_of(options),
         security=options.effective_security,
-        tls=_tls_options(options, ca_text),
+        tls=tls,
         credentials=credentials,
         label=label,
         ehlo_name=options.ehlo_name or "",

@@ -12,7 +12,7 @@ from ..secrets.client_certificate import ClientCertificate
 from ..smtp.tls import Security, read_pin
 from .domains import host_name
 from .options import DSN
-from .passwords import Password
+from .passwords import AccessToken, Hidden, Password
 from .proxies import Proxy, read_proxy
 from .trust_store import require_truststore
 
@@ -22,8 +22,12 @@ TLS_IS_AMBIGUOUS = (
 )
 
 
-#: Options that are secret, or that hold a secret.
-SECRETS = ("password", "proxy")
+#: Options whose values do not print themselves.
+_HIDDEN: dict[str, type[Hidden]] = {
+    "password": Password,
+    "proxy": Password,
+    "access_token": AccessToken,
+}
 
 
 class InvalidOption(ImproperlyConfigured, ValueError):
@@ -33,15 +37,15 @@ class InvalidOption(ImproperlyConfigured, ValueError):
 def hidden(given: Mapping[str, Any]) -> dict[str, Any]:
     """A copy whose secrets do not print themselves: an error page shows the frames' variables."""
     return {
-        name: Password(value)
-        if name in SECRETS and value is not None and not isinstance(value, (Password, Proxy))
+        name: _HIDDEN[name](value)
+        if name in _HIDDEN and value is not None and not isinstance(value, (Hidden, Proxy))
         else value
         for name, value in given.items()
     }
 
 
 def read(option: str, value: Any, name: str) -> Any:
-    """The value of one option, None when the site left it open; a password comes hidden.
+    """The value of one option, None when the site left it open; a secret comes hidden.
 
     name: how the site calls it, for example `EMAIL_PORT`. Raises InvalidOption.
     """
@@ -77,6 +81,16 @@ def _proxy(value: Any) -> Proxy | Literal[""]:
         return value
     url = _password(value)
     return read_proxy(url) if url.reveal().strip() else ""
+
+
+def _access_token(value: Any) -> AccessToken | None:
+    if not isinstance(value, AccessToken):
+        raise TypeError("An access token is hidden before it is read.")
+    if not value.is_callable and not issubclass(value.kind, (str, Promise)):
+        raise ValueError(
+            f"must be text, or a callable that returns it, not {value.kind.__name__}."
+        )
+    return value or None
 
 
 def _host(value: Any) -> str | None:
@@ -245,4 +259,5 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "tls_pin": _pins,
     "trust_store": _trust_store,
     "client_certificate": _client_certificate,
+    "access_token": _access_token,
 }

@@ -12,6 +12,7 @@ from . import commands
 from .endpoint import Endpoint
 from .errors import AuthenticationRefused, NotSupported, ProtocolError, SMTPError
 from .needs import Call, Conversation
+from .refusals import Refusals, is_final
 from .replies import Reply
 from .sasl import (
     MECHANISMS,
@@ -20,9 +21,12 @@ from .sasl import (
     Dialogue,
     Login,
     Mechanism,
+    channel_binding,
     choose,
-    server_end_point,
 )
+from .sasl.binding import SERVER_END_POINT
+from .sasl.credentials import Kind, no_secret
+from .sasl.mechanisms import CERTIFICATE_NEEDED
 from .sasl.scram import BINDING_TYPE_REFUSED
 from .tls import PeerFacts
 from .wire import Wire
@@ -33,6 +37,8 @@ MAX_CHALLENGES = 10
 MAX_CREDENTIALS = 9_000
 #: Characters of one remark of a mechanism.
 MAX_NOTE = 500
+#: The reason of the error that says: this was refused a short time ago, and not tried again.
+REFUSED_BEFORE: Final = "refused-before"
 
 _PLUS: Final = "-PLUS"
 
@@ -44,38 +50,62 @@ def log_in(
     facts: PeerFacts | None,
     *,
     loopback: bool,
+    refusals: Refusals,
 ) -> Conversation[str]:
     """Authenticates as the endpoint says; returns the mechanism's name. A refusal is final.
 
     facts: of the TLS handshake, None without TLS. loopback: the peer is this machine, so a
-    secret may go to it in clear. Raises SMTPError.
+    secret may go to it in clear. refusals: credentials in it are not tried, unless the endpoint
+    says so; it learns what comes of those that are. Raises SMTPError.
     """
     offered = wire.session.extensions.auth
-    binding = server_end_point(facts.certificate) if facts else None
     mechanism = choose(
         offered,
         endpoint.auth_mechanisms,
         may_reveal=facts is not None or loopback or endpoint.allow_auth_without_tls,
-        has=(credentials.kind,),
-        may_bind=binding is not None,
+        has=_proofs(credentials, endpoint, facts),
+        facts=facts,
     )
+    binding = channel_binding(mechanism.binding or SERVER_END_POINT, facts)
     # A mechanism that could bind itself says so, unless the server offered that: then "we could,
     # but you can't" would mean that someone took the offer away (RFC 5802 section 6).
-    bound = mechanism.binds or not any(name.endswith(_PLUS) for name in offered)
-    exchange = _Exchange(wire, endpoint, credentials, mechanism, binding if bound else None)
+    bound = mechanism.binding or not any(name.endswith(_PLUS) for name in offered)
+    memory = _Memory(refusals, endpoint)
+    exchange = _Exchange(
+        wire, endpoint, credentials, mechanism, binding if bound else None, memory
+    )
     yield from exchange.run()
     if exchange.binding_refused and _may_unbind(mechanism, endpoint, offered):
         # Many servers that offer -PLUS know other types of binding only. No proof was sent, and
         # the certificate was verified.
         unbound = MECHANISMS[mechanism.name.removesuffix(_PLUS)]
-        note = f"{mechanism.name} is refused with tls-server-end-point: trying {unbound.name}"
+        note = f"{mechanism.name} is refused with {mechanism.binding}: trying {unbound.name}"
         wire.session.log("*", "AUTH", note)
         mechanism = unbound
-        exchange = _Exchange(wire, endpoint, credentials, mechanism, None)
+        exchange = _Exchange(wire, endpoint, credentials, mechanism, None, memory)
         yield from exchange.run()
+    memory.learn(exchange.failure)
     if exchange.failure is not None:
         raise exchange.failure
     return mechanism.name
+
+
+def _proofs(
+    credentials: Credentials, endpoint: Endpoint, facts: PeerFacts | None
+) -> tuple[Kind, ...]:
+    """What can be proven with. Beside a secret, a certificate counts only for those who name
+    their mechanisms."""
+    certificate = facts is not None and endpoint.tls.has_client_certificate
+    if credentials.kind == "certificate" and not certificate:
+        raise NotSupported(
+            "there is no TLS with a client certificate",
+            stage="AUTH",
+            reason="no-client-certificate",
+            cure=CERTIFICATE_NEEDED,
+        )
+    if certificate and endpoint.auth_mechanisms is not None:
+        return credentials.kind, "certificate"
+    return (credentials.kind,)
 
 
 def _may_unbind(mechanism: Mechanism, endpoint: Endpoint, offered: Iterable[str]) -> bool:
@@ -84,6 +114,41 @@ def _may_unbind(mechanism: Mechanism, endpoint: Endpoint, offered: Iterable[str]
     allowed = endpoint.auth_mechanisms
     named = allowed is None or name in (other.upper() for other in allowed)
     return endpoint.tls.verify and named and name != mechanism.name and name in offered
+
+
+class _Memory:
+    """What is remembered of the credential of one log-in."""
+
+    def __init__(self, refusals: Refusals, endpoint: Endpoint) -> None:
+        self._refusals = refusals
+        self._endpoint = endpoint
+        self._digest: bytes | None = None
+
+    def refused_before(self, username: str, kind: Kind, secret: str) -> SMTPError | None:
+        """The refusal of the last minutes, unless the endpoint wants to ask again."""
+        self._digest = self._refusals.digest(self._endpoint.address, username, kind, secret)
+        refusal = self._refusals.find(self._digest)
+        if refusal is None or self._endpoint.ask_again:
+            return None
+        age, left = self._refusals.age(refusal), self._refusals.left(refusal)
+        return AuthenticationRefused(
+            f"the server refused this user name with this {kind} {age:.0f} seconds ago; to keep "
+            f"the mailbox from being locked it is not tried again before {left:.0f} seconds "
+            "have passed",
+            stage="AUTH",
+            reply=refusal.reply,
+            reason=REFUSED_BEFORE,
+            cure=f"Another user name or {kind} is tried at once.",
+        )
+
+    def learn(self, failure: SMTPError | None) -> None:
+        """What came of the exchange; one without a secret leaves nothing to remember."""
+        if self._digest is None:
+            return
+        if failure is None:
+            self._refusals.forget(self._digest)
+        elif isinstance(failure, AuthenticationRefused) and is_final(failure.reply):
+            self._refusals.add(self._digest, failure.reply)
 
 
 class _Exchange:
@@ -101,11 +166,13 @@ class _Exchange:
         credentials: Credentials,
         mechanism: Mechanism,
         binding: ChannelBinding | None,
+        memory: _Memory,
     ) -> None:
         self._wire = wire
         self._endpoint = endpoint
         self._mechanism = mechanism
         self._binding = binding
+        self._memory = memory
         self._credentials = credentials
         self._command = f"AUTH {mechanism.name}"
         self._notes: list[str] = []
@@ -119,7 +186,8 @@ class _Exchange:
         """The whole exchange; `failure` tells what came of it. Raises what the credentials'
         callable raises, and SMTPError when the connection can't be used any more."""
         try:
-            self._begin((yield Call(self._credentials.secret)))
+            needless = self._mechanism.needs == "certificate"
+            self._begin((yield Call(no_secret if needless else self._credentials.secret)))
             command = yield from self._first()
             if command is None:
                 return
@@ -139,14 +207,23 @@ class _Exchange:
     def _begin(self, secret: str) -> None:
         """Starts the mechanism."""
         username = self._credentials.username
-        unfit = _unfit(username, secret)
-        if unfit is not None:
+        problem = _unfit(username, secret) or self._refused_before(secret)
+        if problem is not None:
             secret = ""
-            raise unfit
+            raise problem
         self._hide(secret, _base64(secret), _base64(username))
         host, port = self._endpoint.address
         login = Login(username, secret, host, port, self._binding, self._note)
         self._dialogue = _dialogue(self._mechanism, login)
+
+    def _refused_before(self, secret: str) -> SMTPError | None:
+        if self._mechanism.needs == "certificate":
+            return None
+        username, kind = self._credentials.username, self._credentials.kind
+        problem = self._memory.refused_before(username, kind, secret)
+        if problem is not None:
+            self._wire.session.log("*", "AUTH", problem.message)
+        return problem
 
     def _first(self) -> Conversation[commands.Command | None]:
         """The AUTH command; None if the mechanism failed before it said a word."""
@@ -185,7 +262,7 @@ class _Exchange:
     def _judge_binding(self, reply: Reply, challenges: int) -> None:
         told = self.failure is not None and self.failure.reason == BINDING_TYPE_REFUSED
         unproven = told or challenges == 0
-        self.binding_refused = self._mechanism.binds and unproven and reply.klass == 5
+        self.binding_refused = bool(self._mechanism.binding) and unproven and reply.klass == 5
 
     def _conclude(self, reply: Reply) -> Conversation[None]:
         """The server's verdict, and the mechanism's about the server."""
@@ -272,13 +349,13 @@ def _unfit(username: str, secret: object) -> NotSupported | None:
     """Why no mechanism could say these, if so."""
     if not isinstance(secret, str) or _UNFIT.search(secret) or _UNFIT.search(username):
         return NotSupported(
-            "user name and password must be text that UTF-8 can express, without NUL",
+            "user name and secret must be text that UTF-8 can express, without NUL",
             stage="AUTH",
             reason="credentials-not-text",
         )
     if len(username.encode()) + len(secret.encode()) > MAX_CREDENTIALS:
         return NotSupported(
-            f"user name and password have more than {MAX_CREDENTIALS} octets",
+            f"user name and secret have more than {MAX_CREDENTIALS} octets",
             stage="AUTH",
             reason="credentials-too-long",
         )

@@ -246,11 +246,14 @@ class _TLS:
             return None
         cipher = self._object.cipher()
         certificate = self._object.getpeercert(binary_form=True)
+        version = self._object.version() or ""
+        unique = self._object.get_channel_binding("tls-unique") if version == "TLSv1.2" else None
         return PeerFacts(
-            version=self._object.version() or "",
+            version=version,
             cipher=cipher[0] if cipher else "",
             certificate=certificate,
             chain=self.chain or ((certificate,) if certificate else ()),
+            tls_unique=unique,
         )
 
     @property

@@ -20,6 +20,7 @@ from .errors import Disconnected, SMTPError, TimedOut, TLSError
 from .extensions import Extensions
 from .needs import Arrival, Call, Conversation, Exchange, Handshake, Need, StartTLS
 from .opening import Opened, open_session
+from .refusals import Refusals
 from .session import Session
 from .timeouts import Clock, Patience
 from .tls import PeerFacts
@@ -35,6 +36,8 @@ Dial = Callable[[str, int, float, "str | None"], "socket.socket | Dialled"]
 #: What this process has learnt about servers; the oldest entries go first.
 _traits: dict[tuple[str, int], ServerTraits] = {}
 _MAX_TRAITS = 1_024
+#: The credentials that servers refused to this process in the last minutes.
+refusals = Refusals(time.monotonic)
 
 
 class Connection:
@@ -101,7 +104,11 @@ class Connection:
         self._session.log("*", "CONNECT", self._story)
         self._opened = self._run(
             open_session(
-                self._wire, self.endpoint, ehlo_name=name, loopback=self._channel.is_local
+                self._wire,
+                self.endpoint,
+                ehlo_name=name,
+                loopback=self._channel.is_local,
+                refusals=refusals,
             )
         )
 

@@ -36,13 +36,14 @@ class Endpoint:
     label: how errors call this server, for example `account club, smtp.example.com:587`.
     ehlo_name: the client's name; empty: the machine's own, or an address literal.
     auth_mechanisms: allowed SASL mechanisms, preferred first; None: the engine's order.
-    allow_auth_without_tls: let PLAIN and LOGIN go to a peer that is not loopback without TLS.
+    allow_auth_without_tls: let a secret go to a peer that is not loopback without TLS.
     deadline: seconds for opening, and for each message; None: the time-outs alone.
     pipelining: False sends one command at a time whatever the server offers.
     max_unanswered: complete messages of one connection that may lack their reply at once.
     source_address: local IP address to connect from; not for a Unix socket.
     protocol: "lmtp" for a local delivery agent, which answers for each recipient (RFC 2033).
     bdat: whether content goes in chunks (RFC 3030), see `delivery`.
+    ask_again: log in with credentials that this server refused a short time ago, too.
 
     Raises ValueError for a Unix socket with TLS, and for a pin where TLS is not certain.
     """
@@ -63,6 +64,7 @@ class Endpoint:
     source_address: str | None = None
     protocol: Literal["smtp", "lmtp"] = "smtp"
     bdat: Chunking = "never"
+    ask_again: bool = False
 
     def __post_init__(self) -> None:
         if is_path(self.host) and self.security is not Security.NONE:

@@ -13,6 +13,7 @@ from .errors import (
     TLSError,
 )
 from .needs import Conversation, Handshake, StartTLS
+from .refusals import Refusals
 from .replies import Reply
 from .tls import PeerFacts, Security
 from .wire import Wire
@@ -32,11 +33,12 @@ class Opened:
 
 
 def open_session(
-    wire: Wire, endpoint: Endpoint, *, ehlo_name: str, loopback: bool
+    wire: Wire, endpoint: Endpoint, *, ehlo_name: str, loopback: bool, refusals: Refusals
 ) -> Conversation[Opened]:
     """Makes the session ready for mail, or raises SMTPError.
 
     loopback: the peer is this machine, so a password may go to it in clear.
+    refusals: what is remembered of credentials that were refused.
     """
     opened = Opened()
     if endpoint.security is Security.IMPLICIT_TLS:
@@ -48,7 +50,12 @@ def open_session(
         yield from _hello(wire, ehlo_name, endpoint)
     if endpoint.credentials is not None:
         opened.mechanism = yield from log_in(
-            wire, endpoint, endpoint.credentials, opened.tls, loopback=loopback
+            wire,
+            endpoint,
+            endpoint.credentials,
+            opened.tls,
+            loopback=loopback,
+            refusals=refusals,
         )
     return opened
 

@@ -66,4 +66,9 @@ MECHANISMS: Final = (
     Spoken("CRAM-MD5", "proof by hash, from the client only", ("RFC 2195",)),
     Spoken("PLAIN", "the password itself", ("RFC 4616",)),
     Spoken("LOGIN", "the password itself, prompt by prompt", ("draft-murchison-sasl-login",)),
+    Spoken("OAUTHBEARER", "an access token", ("RFC 7628",)),
+    Spoken(
+        "XOAUTH2", "an access token, for servers older than the RFC", ("Google's documentation",)
+    ),
+    Spoken("EXTERNAL", "the client's TLS certificate", ("RFC 4422",)),
 )

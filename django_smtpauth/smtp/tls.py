@@ -88,6 +88,11 @@ class TLSOptions:
             raise ValueError("new_context can't stand with ca_file or ca_text.")
         object.__setattr__(self, "pins", tuple(map(read_pin, self.pins)))
 
+    @property
+    def has_client_certificate(self) -> bool:
+        """Whether the client can show a certificate of its own."""
+        return bool(self.certificate_file or self.client_certificate)
+
     def context(self) -> ssl.SSLContext:
         """An SSLContext, kept per process until a file or the client certificate changes.
 
@@ -104,12 +109,14 @@ class PeerFacts:
     """What the TLS handshake showed.
 
     certificate: the server's own (DER); chain: all that it sent (DER), its own first.
+    tls_unique: the channel binding of that name (RFC 5929 3), which TLS 1.3 does not have.
     """
 
     version: str
     cipher: str
     certificate: bytes | None = field(default=None, repr=False)
     chain: tuple[bytes, ...] = field(default=(), repr=False)
+    tls_unique: bytes | None = field(default=None, repr=False)
 
     @property
     def pin(self) -> str:

@@ -22,6 +22,8 @@ from django_smtpauth.smtp.tls import Security
 
 ACCOUNT = Account(uuid=None, slug="club", host="smtp.example.com")
 LOG_IN = Credentials("club", lambda: "secret")
+TOKEN = Credentials("club", lambda: "secret", kind="token")
+CERTIFICATE = Credentials("club", kind="certificate")
 
 
 def route(host="smtp.example.com", port=587, security="starttls", account=None, log_in=LOG_IN):
@@ -68,6 +70,12 @@ def certificate_error(code):
         (TLSError(stage="TLS", reason="pin"), route(), "add the new pin to the option tls_pin"),
         (NotSupported(stage="AUTH", cure="Use TLS."), route(), "Use TLS."),
         (AuthenticationRefused(reply=Reply(535)), route(), "an app password"),
+        (AuthenticationRefused(reply=Reply(535)), route(log_in=TOKEN), "expired or revoked"),
+        (
+            AuthenticationRefused(reply=Reply(535)),
+            route(log_in=CERTIFICATE),
+            "knows its authority",
+        ),
         (AuthenticationRefused(reply=Reply(454)), route(), "Try again later"),
         (SenderRefused(reply=Reply(530)), route(log_in=None), "give user name and password"),
         (SenderRefused(reply=Reply(530)), route(log_in=None, security="none"), "'starttls'"),

@@ -76,12 +76,14 @@ class Behaviour:
     """Everything a `ScriptedServer` can be told; the defaults give a correct ESMTP server.
 
     extensions            EHLO lines after the first. None: `EXTENSIONS`, AUTH when there are
-                          `users`, STARTTLS when there is an `ssl_context` and no TLS yet.
-                          CHUNKING must be asked for.
+                          `users` or `tokens`, STARTTLS when there is an `ssl_context` and no TLS
+                          yet. CHUNKING must be asked for.
     extensions_after_tls  the same inside TLS. None: `extensions` without STARTTLS.
     users                 user name -> password
+    tokens                user name -> access token
     mechanisms            what the AUTH line of the default `extensions` offers
     ssl_context           a server context; allows STARTTLS, or is used at once: `implicit_tls`
+    certificate           the server's (PEM), as SCRAM-...-PLUS binds itself to it
     replies               see `scripted`: key -> entry, or list of entries used up one by one
     line_ending           of every reply; b"\\n" is a server that never sends CR
     bare_codes            ordinary one-line replies are `250` without text
@@ -99,9 +101,11 @@ class Behaviour:
     extensions: Sequence[str] | None = None
     extensions_after_tls: Sequence[str] | None = None
     users: Mapping[str, str] = field(default_factory=dict)
+    tokens: Mapping[str, str] = field(default_factory=dict)
     mechanisms: Sequence[str] = ("PLAIN", "LOGIN", "CRAM-MD5")
     ssl_context: ssl.SSLContext | None = None
     implicit_tls: bool = False
+    certificate: str = ""
     replies: Replies = field(default_factory=dict)
     line_ending: bytes = b"\r\n"
     bare_codes: bool = False
@@ -120,7 +124,7 @@ class Behaviour:
             return list(self.extensions_after_tls)
         lines = list(EXTENSIONS if self.extensions is None else self.extensions)
         if self.extensions is None:
-            if self.users:
+            if self.users or self.tokens:
                 lines.append(" ".join(["AUTH", *self.mechanisms]))
             if self.ssl_context is not None:
                 lines.append("STARTTLS")

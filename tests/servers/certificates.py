@@ -3,6 +3,7 @@
     certificates = Certificates(directory)
     certificates.ca_file, certificates.ca_pem      what a client must trust (path, PEM text)
     certificates.server()                          context for localhost, 127.0.0.1 and ::1
+    certificates.server_pem                        the certificate that it shows (PEM text)
     certificates.expired()                         the same names, ended yesterday
     certificates.wrong_host()                      valid, but for elsewhere.example only
     certificates.other_ca()                        the right names from an unknown authority
@@ -41,6 +42,7 @@ class Certificates:
         self._expired = self._ca.issue_cert(*NAMES, not_before=now - 2 * day, not_after=now - day)
         self._wrong_host = self._ca.issue_cert("elsewhere.example")
         self._unknown = self._other_ca.issue_cert(*NAMES)
+        self.server_pem = self._server.cert_chain_pems[0].bytes().decode()
         self.ca_pem = self._ca.cert_pem.bytes().decode()
         self.other_ca_pem = self._other_ca.cert_pem.bytes().decode()
         self.client_file, self.client_key_file = self._client_files(directory)

@@ -406,12 +406,16 @@ class Dialogue:
             return self._ordinary(504, "5.5.4 Mechanism not offered")
         try:
             response = None if initial is None else sasl.decoded(initial)
-            self._exchange = mechanism(self._behaviour.users, response)
+            self._exchange = mechanism(self._site(), response)
             return self._challenge(next(self._exchange))
         except StopIteration as done:
             return self._verdict(*done.value)
         except ValueError:
             return self._ordinary(501, "5.5.2 Cannot decode")
+
+    def _site(self) -> sasl.Site:
+        known = self._behaviour
+        return sasl.Site(known.users, known.tokens, self.connection.tls, known.certificate)
 
     def _auth_response(self, line: bytes) -> None:
         if line == b"*":

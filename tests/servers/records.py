@@ -53,6 +53,7 @@ class TLSFacts:
     version: str
     cipher: str
     client_certificate: bytes | None  # DER
+    unique: bytes | None = None  # the channel binding tls-unique, before TLS 1.3
 
 
 @dataclass(frozen=True)

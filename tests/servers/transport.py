@@ -54,8 +54,9 @@ class Transport:
                     raise ConnectionAbortedError("the client closed in the TLS handshake")
                 self._incoming.write(octets)
         self._tls = tls
-        cipher = tls.cipher()
-        return TLSFacts(tls.version() or "", cipher[0] if cipher else "", tls.getpeercert(True))
+        cipher, version = tls.cipher(), tls.version() or ""
+        unique = tls.get_channel_binding("tls-unique") if version != "TLSv1.3" else None
+        return TLSFacts(version, cipher[0] if cipher else "", tls.getpeercert(True), unique)
 
     def receive(self, timeout: float | None = None) -> bytes | None:
         """The next octets, b"" at the end of the stream, None after `timeout` seconds."""

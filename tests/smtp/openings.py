@@ -12,11 +12,13 @@ from django_smtpauth.smtp.endpoint import Endpoint
 from django_smtpauth.smtp.errors import SMTPError
 from django_smtpauth.smtp.needs import Handshake
 from django_smtpauth.smtp.opening import Opened, open_session
+from django_smtpauth.smtp.refusals import Refusals
 from django_smtpauth.smtp.sasl import Credentials
+from django_smtpauth.smtp.sasl.credentials import Kind
 from django_smtpauth.smtp.tls import Security
 from django_smtpauth.smtp.transcript import render
 from django_smtpauth.smtp.wire import Wire
-from tests.smtp.sansio import Driver, Script, new_wire
+from tests.smtp.sansio import Clock, Driver, Script, new_wire
 
 Turn = tuple[bytes, "bytes | None"]
 
@@ -29,11 +31,14 @@ def b64(text: str | bytes) -> bytes:
 
 
 def endpoint(
-    secret: Callable[[], Any] = lambda: SECRET, username: str = "jürgen", **options: Any
+    secret: Callable[[], Any] = lambda: SECRET,
+    username: str = "jürgen",
+    kind: Kind = "password",
+    **options: Any,
 ) -> Endpoint:
     """A server that is trusted with a password in clear."""
     options = {"security": Security.NONE, "allow_auth_without_tls": True, **options}
-    return Endpoint("mx.example", credentials=Credentials(username, secret), **options)
+    return Endpoint("mx.example", credentials=Credentials(username, secret, kind), **options)
 
 
 def hello(*keywords: str) -> Turn:
@@ -53,13 +58,20 @@ class Opening:
         trickle: bool = False,
         loopback: bool = False,
         handshake: Handshake | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         self.script = Script(*turns)
         self.wire: Wire = new_wire()
         self.opened: Opened | None = None
         self.error: SMTPError | None = None
         driver = Driver(self.script, trickle=trickle, handshake=handshake)
-        conversation = open_session(self.wire, endpoint, ehlo_name="me.example", loopback=loopback)
+        conversation = open_session(
+            self.wire,
+            endpoint,
+            ehlo_name="me.example",
+            loopback=loopback,
+            refusals=Refusals(Clock()) if refusals is None else refusals,
+        )
         try:
             self.opened = driver.run(conversation)
         except SMTPError as error:

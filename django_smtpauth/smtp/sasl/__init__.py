@@ -1,6 +1,6 @@
 """SASL: credentials, the mechanisms, and the choice between them."""
 
-from .binding import server_end_point
+from .binding import channel_binding, server_end_point
 from .credentials import Credentials
 from .dialogue import ChannelBinding, Dialogue, Login
 from .mechanisms import DEFAULT_ORDER, MECHANISMS, Mechanism, choose, register
@@ -13,6 +13,7 @@ __all__ = [
     "Dialogue",
     "Login",
     "Mechanism",
+    "channel_binding",
     "choose",
     "register",
     "server_end_point",

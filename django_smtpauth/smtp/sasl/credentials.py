@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal, get_args
 
-Kind = Literal["password", "token"]
+Kind = Literal["password", "token", "certificate"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+
+
+def no_secret() -> str:
+    """The secret of those that have none."""
+    return ""
 
 
 @dataclass(frozen=True)
@@ -16,14 +22,19 @@ class Credentials:
     The callable may take its time (a vault, a token endpoint) and may raise; it is asked once
     per exchange, after the server offered a mechanism, and what it returns is not kept.
 
-    kind: what the secret is, a "password" or an OAuth access "token". Mechanisms for one never
-        get the other. Raises ValueError for any other word.
+    kind: what proves the user: a "password", an OAuth access "token", or the "certificate" of
+        the TLS client, which needs no callable; then an empty user name leaves it to the server
+        who that is. Mechanisms for one kind never get the secret of another.
+    Raises ValueError for any other kind, and for a missing or needless callable.
     """
 
     username: str
-    secret: Callable[[], str] = field(repr=False)
+    secret: Callable[[], str] = field(default=no_secret, repr=False)
     kind: Kind = "password"
 
     def __post_init__(self) -> None:
-        if self.kind not in ("password", "token"):
-            raise ValueError(f"kind must be 'password' or 'token', not {self.kind!r}.")
+        if self.kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {self.kind!r}.")
+        if (self.secret is no_secret) != (self.kind == "certificate"):
+            verb = "has no" if self.kind == "certificate" else "needs a"
+            raise ValueError(f"A {self.kind} {verb} callable that returns it.")

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, replace
+from typing import Final
 
 from ..errors import NotSupported
+from ..tls import PeerFacts
+from .binding import SERVER_END_POINT, UNIQUE, channel_binding, why_missing
 from .cram import cram_md5
+from .credentials import Kind
 from .dialogue import Dialogue, Login
+from .external import external
+from .oauth import oauthbearer, xoauth2
 from .plain import by_prompts, plain
 from .scram import scram
 
 #: RFC 4422 section 3.1.
 _NAME: Final = re.compile(r"[A-Z0-9_-]{1,20}")
-
-Need = Literal["password", "token", "certificate"]
 
 
 @dataclass(frozen=True)
@@ -27,20 +30,21 @@ class Mechanism:
     start: called with the Login; returns the dialogue.
     reveals_secret: whether whoever listens, or the server, learns the secret.
     needs: what proves the user: "password", "token", or "certificate" (of the TLS client).
-    binds: whether it works only with a channel binding.
+    binding: the type of channel binding without which it does not work; empty: none.
     """
 
     name: str
     start: Callable[[Login], Dialogue]
     reveals_secret: bool
-    needs: Need = "password"
-    binds: bool = False
+    needs: Kind = "password"
+    binding: str = ""
 
 
 def _scram(algorithm: str, *, plus: bool) -> Mechanism:
     name = f"SCRAM-{algorithm}-PLUS" if plus else f"SCRAM-{algorithm}"
     start = scram(algorithm.replace("-", "").lower(), plus=plus)
-    return Mechanism(name, start, reveals_secret=False, binds=plus)
+    binding = SERVER_END_POINT if plus else ""
+    return Mechanism(name, start, reveals_secret=False, binding=binding)
 
 
 _OWN: Final = (
@@ -49,11 +53,18 @@ _OWN: Final = (
     Mechanism("CRAM-MD5", cram_md5, reveals_secret=False),
     Mechanism("PLAIN", plain, reveals_secret=True),
     Mechanism("LOGIN", by_prompts, reveals_secret=True),
+    Mechanism("OAUTHBEARER", oauthbearer, reveals_secret=True, needs="token"),
+    Mechanism("XOAUTH2", xoauth2, reveals_secret=True, needs="token"),
+    Mechanism("EXTERNAL", external, reveals_secret=False, needs="certificate"),
+)
+
+CERTIFICATE_NEEDED: Final = (
+    "EXTERNAL logs in with the client's certificate: give ssl_certfile, and use TLS."
 )
 
 #: All mechanisms that can be named; `register()` adds to them.
 MECHANISMS: dict[str, Mechanism] = {mechanism.name: mechanism for mechanism in _OWN}
-#: Where nobody named any: our own, strongest first.
+#: Where nobody named any: our own, for each kind of secret strongest first.
 DEFAULT_ORDER: Final = tuple(m.name for m in _OWN)
 
 
@@ -73,19 +84,20 @@ def choose(
     allowed: Sequence[str] | None,
     *,
     may_reveal: bool,
-    has: Sequence[Need] = ("password",),
-    may_bind: bool = False,
+    has: Sequence[Kind] = ("password",),
+    facts: PeerFacts | None = None,
 ) -> Mechanism:
     """The first allowed mechanism that the server offers.
 
-    allowed: names in order of preference; None: DEFAULT_ORDER.
+    allowed: names in order of preference; None: DEFAULT_ORDER. One that needs a channel binding
+        may be followed by `/` and another type of it: `SCRAM-SHA-256-PLUS/tls-unique`.
     may_reveal: whether the connection may carry a secret in clear.
-    has: what can be proven with. may_bind: whether there is a channel binding.
+    has: what can be proven with. facts: of the TLS handshake, for channel bindings.
     Raises NotSupported, with the cure, when none is left.
     """
     wanted = _fitting(_known(DEFAULT_ORDER if allowed is None else allowed), has)
     common = [mechanism for mechanism in wanted if mechanism.name in offered]
-    usable = [mechanism for mechanism in common if may_bind or not mechanism.binds]
+    usable = [m for m in common if not m.binding or channel_binding(m.binding, facts)]
     for mechanism in usable:
         if may_reveal or not mechanism.reveals_secret:
             return mechanism
@@ -97,11 +109,7 @@ def choose(
             cure="Use TLS, or set allow_auth_without_tls=True if the network is trusted.",
         )
     if common:
-        raise NotSupported(
-            f"{common[0].name} needs TLS, and a certificate that it can be bound to",
-            stage="AUTH",
-            reason="no-channel-binding",
-        )
+        raise _not_bound(common[0], facts)
     raise NotSupported(
         f"the server offers {', '.join(offered) or 'no AUTH'}, "
         f"allowed here: {', '.join(m.name for m in wanted) or 'nothing'}",
@@ -111,18 +119,31 @@ def choose(
 
 
 def _known(names: Sequence[str]) -> list[Mechanism]:
-    unknown = [name for name in names if name.upper() not in MECHANISMS]
+    found = {name: _named(name) for name in names}
+    unknown = [name for name, mechanism in found.items() if mechanism is None]
     if unknown:
+        slash = f" Those with -PLUS may be followed by /{UNIQUE}." if "/" in str(unknown) else ""
         raise NotSupported(
             f"auth_mechanisms names {', '.join(unknown)}, which is not known here",
             stage="AUTH",
             reason="unknown-mechanism",
-            cure=f"Known are {', '.join(MECHANISMS)}.",
+            cure=f"Known are {', '.join(MECHANISMS)}.{slash}",
         )
-    return [MECHANISMS[name.upper()] for name in names]
+    return [mechanism for mechanism in found.values() if mechanism is not None]
 
 
-def _fitting(wanted: list[Mechanism], has: Sequence[Need]) -> list[Mechanism]:
+def _named(entry: str) -> Mechanism | None:
+    """The mechanism that an entry of auth_mechanisms means."""
+    name, slash, binding = entry.partition("/")
+    mechanism = MECHANISMS.get(name.upper())
+    if mechanism is None or not slash:
+        return mechanism
+    if not mechanism.binding or binding.lower() not in (SERVER_END_POINT, UNIQUE):
+        return None
+    return replace(mechanism, binding=binding.lower())
+
+
+def _fitting(wanted: list[Mechanism], has: Sequence[Kind]) -> list[Mechanism]:
     """Those that can work with what there is."""
     fitting = [mechanism for mechanism in wanted if mechanism.needs in has]
     if wanted and not fitting:
@@ -130,5 +151,22 @@ def _fitting(wanted: list[Mechanism], has: Sequence[Need]) -> list[Mechanism]:
             f"{wanted[0].name} needs a {wanted[0].needs}, and there is a {' and a '.join(has)}",
             stage="AUTH",
             reason="wrong-kind-of-secret",
+            cure=CERTIFICATE_NEEDED if wanted[0].needs == "certificate" else "",
         )
     return fitting
+
+
+def _not_bound(mechanism: Mechanism, facts: PeerFacts | None) -> NotSupported:
+    if facts is None:
+        cure = "Use TLS."
+    elif mechanism.binding == UNIQUE:
+        cure = f"Name {mechanism.name} without /{UNIQUE}: that binds to the server's certificate."
+    else:
+        cure = "Allow a mechanism that needs no channel binding, too."
+    return NotSupported(
+        f"{mechanism.name} needs the channel binding {mechanism.binding}: "
+        f"{why_missing(mechanism.binding, facts)}",
+        stage="AUTH",
+        reason="no-channel-binding",
+        cure=cure,
+    )

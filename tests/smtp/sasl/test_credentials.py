@@ -37,5 +37,20 @@ def test_credentials_are_values() -> None:
 
 def test_kinds_of_secret() -> None:
     wrong: Any = "bearer"
-    with pytest.raises(ValueError, match="kind must be 'password' or 'token', not 'bearer'"):
+    with pytest.raises(ValueError, match="one of password, token, certificate, not 'bearer'"):
         Credentials("me", str, kind=wrong)
+
+
+def test_a_certificate_is_no_secret() -> None:
+    credentials = Credentials("", kind="certificate")
+
+    assert credentials.secret() == ""
+    assert pickle.loads(pickle.dumps(credentials)) == credentials
+    with pytest.raises(ValueError, match="A certificate has no callable"):
+        Credentials("me", str, kind="certificate")
+
+
+@pytest.mark.parametrize("kind", ["password", "token"])
+def test_every_other_kind_is_asked_for(kind: Any) -> None:
+    with pytest.raises(ValueError, match=f"A {kind} needs a callable"):
+        Credentials("me", kind=kind)
