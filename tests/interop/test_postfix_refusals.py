@@ -337,19 +337,34 @@ def test_a_message_that_the_server_finds_too_large(
     assert [counts(postfix, m) for m in (large, small)] == [{}, {RCPT: 1}]
 
 
-def test_more_recipients_than_the_server_takes(
-    postfix: Postfix, new_message: MessageFactory
+@pytest.mark.parametrize("bdat", ["never", "after_rcpt", "eager"])
+def test_more_recipients_than_the_server_takes_go_in_several_transactions(
+    postfix: Postfix, new_message: MessageFactory, bdat: str
 ) -> None:
-    addresses = [f"rcpt{n}@example.test" for n in range(40, 55)]
-    message = new_message(addresses)
+    addresses = [f"rcpt{n}@example.test" for n in range(40, 65)]
+    message, after = new_message(addresses), new_message(addresses)
 
-    assert postfix.backend("encrypt_small", postfix.alice).send_messages([message]) == 1
+    backend = postfix.backend("encrypt_small", postfix.alice, bdat=bdat)
+    assert backend.send_messages([message, after]) == 2
 
-    result = message.smtp_result
-    assert result.accepted == addresses[:10]
-    assert {result.recipients[a].reply.status for a in addresses[10:]} == {"452 4.5.3"}
-    assert {result.recipients[a].status for a in addresses[10:]} == {Status.DEFERRED}
-    assert counts(postfix, message) == dict.fromkeys(addresses[:10], 1)
+    for sent in (message, after):
+        assert sent.smtp_result.accepted == addresses
+        assert counts(postfix, sent) == dict.fromkeys(addresses, 1)
+    # The limit was learnt from the first message's second round on.
+    said = [event.text for event in after.smtp_result.transcript if event.direction == "S"]
+    assert sum(text.startswith("452") for text in said) <= 15
+
+
+@pytest.mark.parametrize("name", REFUSED_RECIPIENTS)
+def test_all_or_none(postfix: Postfix, new_message: MessageFactory, name: str) -> None:
+    message, other = new_message([RCPT, f"{name}@example.test"]), new_message(OTHER)
+    backend = postfix.backend("submission", postfix.alice, recipients="all")
+
+    with pytest.raises(RecipientsRefused):
+        backend.send_messages([message, other])
+
+    assert message.smtp_result.recipients[RCPT].status is Status.NOT_SENT
+    assert [counts(postfix, m) for m in (message, other)] == [{}, {OTHER: 1}]
 
 
 def test_a_slow_recipient(postfix: Postfix, new_message: MessageFactory) -> None:
