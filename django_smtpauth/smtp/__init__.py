@@ -7,10 +7,11 @@ r"""An SMTP client engine on the standard library alone; usable without Django.
         connection.send("me@example.com", ["you@example.org"], b"Subject: Hello\r\n\r\nHello")
 
 A mail session is a generator that says what it needs; whoever drives it does the I/O. See
-`session` for the protocol's tables, `opening` and `delivery` for the dialogues, `connection`
-for the blocking driver.
+`session` for the protocol's tables, `opening` and `delivery` for the dialogues, `client` for what
+a driver needs of them, `connection` for the blocking driver.
 """
 
+from .client import Client
 from .connection import Connection, connect
 from .content import Content
 from .dialling import Dialled
@@ -41,6 +42,7 @@ from .transcript import Event
 
 __all__ = [
     "AuthenticationRefused",
+    "Client",
     "ConnectError",
     "Connection",
     "Content",

@@ -10,23 +10,20 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TypeVar, cast
 
-from . import commands
 from .channel import Channel
+from .client import Client
 from .content import Content
-from .delivery import Delivery, Policy, ServerTraits
+from .delivery import ServerTraits
 from .dialling import Dialled, dial, is_address, local_name
 from .endpoint import Endpoint
 from .errors import Disconnected, SMTPError, TimedOut, TLSError
 from .extensions import Extensions
 from .needs import Arrival, Call, Conversation, Exchange, Handshake, Need, StartTLS
-from .opening import Opened, open_session
 from .refusals import Refusals
-from .session import Session
-from .timeouts import Clock, Patience
+from .timeouts import Clock
 from .tls import PeerFacts
 from .transaction import Envelope, Transaction
-from .transcript import Event, merged
-from .wire import Wire
+from .transcript import Event
 
 T = TypeVar("T")
 #: Called with host, port, seconds and source address; gives a connected socket, with or without
@@ -63,54 +60,44 @@ class Connection:
         self._story = story or f"connected to {channel.peer or endpoint.host}"
         self._channel = channel
         self._clock = clock
-        self._session = Session(clock)
-        patience = Patience(endpoint.timeouts, clock, endpoint.deadline, began)
-        self._wire = Wire(self._session, patience)
-        self._opened = Opened()
+        self._client = Client(
+            endpoint, clock, began=began, traits=_traits_of(endpoint), refusals=refusals
+        )
         self._closed = False
 
     @property
     def tls(self) -> PeerFacts | None:
         """Facts of the TLS handshake, or None without TLS."""
-        return self._opened.tls
+        return self._client.tls
 
     @property
     def mechanism(self) -> str:
         """The SASL mechanism that was used, or an empty text."""
-        return self._opened.mechanism
+        return self._client.mechanism
 
     @property
     def extensions(self) -> Extensions:
         """What the server offers, as told after TLS."""
-        return self._session.extensions
+        return self._client.extensions
 
     @property
     def usable(self) -> bool:
         """Whether another message may be sent over this connection."""
-        return not self._closed and self._session.reusable
+        return not self._closed and self._client.usable
 
     @property
     def events(self) -> deque[Event]:
         """The redacted dialogue of the session itself; transactions have their own."""
-        return self._session.events
+        return self._client.events
 
     def transcript(self, *transactions: Transaction) -> tuple[Event, ...]:
         """The dialogue of the session itself, and about these transactions, redacted."""
-        return merged(self.events, *(transaction.events for transaction in transactions))
+        return self._client.transcript(*transactions)
 
     def open(self) -> None:
         """Greeting, TLS, EHLO and AUTH as the endpoint says. Raises SMTPError."""
         name = self.endpoint.ehlo_name or local_name() or _literal(self._channel.local_address)
-        self._session.log("*", "CONNECT", self._story)
-        self._opened = self._run(
-            open_session(
-                self._wire,
-                self.endpoint,
-                ehlo_name=name,
-                loopback=self._channel.is_local,
-                refusals=refusals,
-            )
-        )
+        self._run(self._client.open(name, loopback=self._channel.is_local, story=self._story))
 
     def deliver(
         self,
@@ -119,28 +106,8 @@ class Connection:
         *,
         began: float | None = None,
     ) -> None:
-        """Sends messages in order; each one's fate is in its transaction.
-
-        `on_done` is called with each transaction whose fate is known. `began` is when the
-        operation that includes the first message began, by the connection's clock (dialling,
-        for a connection opened on its behalf); None: now. Raises SMTPError when the
-        connection is lost: transactions that are not `done` then were not handed over. Returns
-        early, with the rest not `done`, when a limit of the server is reached (RFC 9422): then
-        the connection is not `usable` any more.
-        """
-        delivery = Delivery(
-            self._wire,
-            _traits_of(self.endpoint),
-            Policy(
-                pipelining=self.endpoint.pipelining,
-                bdat=self.endpoint.bdat,
-                max_unanswered=self.endpoint.max_unanswered,
-                verified=self.tls is not None and self.endpoint.tls.verify,
-                authenticated=bool(self.mechanism),
-            ),
-            on_done or _ignore,
-        )
-        self._run(delivery.run(iter(transactions), began))
+        """Sends messages in order, as `Client.deliver()` says. Raises SMTPError."""
+        self._run(self._client.deliver(transactions, on_done, began=began))
 
     def send(self, sender: str, recipients: Iterable[str], content: bytes) -> Transaction:
         """One message. Raises SMTPError when no recipient was accepted, or in doubt.
@@ -157,7 +124,7 @@ class Connection:
         if not transaction.done:
             transaction.conclude_unsent(_limit_reached())
         if transaction.error is not None:
-            raise self._located(transaction.error, transaction)
+            raise self._client.located(transaction.error, transaction)
         return transaction
 
     def close(self) -> None:
@@ -165,8 +132,9 @@ class Connection:
         if self._closed:
             return
         self._closed = True
-        if self._session.quiet:
-            self._channel.queue(self._session.send(commands.quit_()))
+        farewell = self._client.quit()
+        if farewell:
+            self._channel.queue(farewell)
             self._channel.close()
         else:
             self._channel.abandon()
@@ -194,18 +162,11 @@ class Connection:
             raise
         self._give_up()
         # Raised anew from here: the frames below have seen secrets.
-        raise self._located(failure).with_traceback(None) from None
+        raise self._client.located(failure).with_traceback(None) from None
 
     def _give_up(self) -> None:
-        self._session.broken = True
+        self._client.give_up()
         self.close()
-
-    def _located(self, error: SMTPError, *transactions: Transaction) -> SMTPError:
-        """The error with what it needs to be understood alone."""
-        error.peer = error.peer or self.endpoint.name
-        error.transcript = self.transcript(*transactions)
-        error.__context__ = None
-        return error
 
 
 def connect(
@@ -338,9 +299,6 @@ def _limit_reached() -> SMTPError:
     return Disconnected(
         "the server takes no more over this connection", stage="MAIL", reason="limits"
     )
-
-
-def _ignore(_: Transaction) -> None: ...
 
 
 def _traits_of(endpoint: Endpoint) -> ServerTraits:
