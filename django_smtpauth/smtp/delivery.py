@@ -340,6 +340,7 @@ class Delivery:
         self._wire.expect_reply()
         while self._flying:
             self._stop_if_closed()
+            self._stop_if_refused_early()
             if not self._awaited(self._flying[0]):
                 self._conclude(self._flying.popleft())
             elif len(self._flying) > left:
@@ -351,7 +352,7 @@ class Delivery:
 
     def _next(self, transactions: Iterator[Transaction]) -> Transaction | None:
         """The next message that may be sent to this server; others are concluded at once."""
-        while self._again:
+        if self._again:
             return self._again.popleft()
         for transaction in transactions:
             obstacle = self._obstacle(transaction)

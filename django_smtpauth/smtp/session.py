@@ -211,7 +211,7 @@ class Session:
 
     `send()` turns a command into octets; `receive()` turns octets into answers. `queued` counts
     the octets written so far, content included. `mails` counts the MAIL commands, and `domains`
-    holds those of the recipients: a server may limit both (RFC 9422).
+    holds those of the recipients if the server limits them (RFC 9422).
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -249,7 +249,7 @@ class Session:
         if command.verb is Verb.MAIL:
             self.fresh = False
             self.mails += 1
-        elif command.verb is Verb.RCPT:
+        elif command.verb is Verb.RCPT and self.extensions.limits.domains:
             self.domains.add(command.argument.rpartition("@")[2].lower())
         if command.shown:
             self.log("C", command.verb.stage, command.shown, owner)

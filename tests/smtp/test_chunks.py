@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from django_smtpauth.smtp.content import BLOCK, Content
+from django_smtpauth.smtp.content import BLOCK, Chunking, Content
 from django_smtpauth.smtp.delivery import MAX_IN_FLIGHT, SILENCE, ServerTraits
 from django_smtpauth.smtp.errors import (
     ContentRefused,
@@ -572,6 +572,26 @@ def test_a_server_that_refuses_rset_behind_an_eager_message() -> None:
     assert isinstance(run.error, Disconnected)
     assert run.error.stage == "RSET"
     assert [fates(done) for done in run.done] == [{"a": "refused"}, {"b": "in_doubt"}]
+
+
+@pytest.mark.parametrize("bdat", ["after_rcpt", "eager"])
+def test_a_chunk_that_is_refused_before_its_octets_came(bdat: Chunking) -> None:
+    """The verdict stands; but the octets that are still to come would be run as commands."""
+
+    class Hasty(Server):
+        def _take_chunk(self) -> str | None:
+            line, self._chunk = self._chunk, ""
+            return line
+
+    hasty = Hasty(answers(EHLO=CHUNKING, BDAT="552 5.3.4 too much"))
+    text = lines(640)
+    run = Run(
+        hasty, [message("a", text=text), message("b")], bdat=bdat, traits=proven(), trickle=True
+    )
+
+    assert isinstance(run.error, Disconnected)
+    assert [fates(done) for done in run.done] == [{"a": "refused"}]
+    assert not run.session.reusable
 
 
 def test_time_runs_to_the_verdict_and_not_to_the_envelopes_replies() -> None:
