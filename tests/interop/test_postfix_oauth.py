@@ -16,6 +16,7 @@ pytestmark = pytest.mark.interop
 
 MECHANISMS = ["OAUTHBEARER", "XOAUTH2"]
 TLS_PORTS = ["submission", "smtps"]
+POSTFIX = "Postfix 3.7 + Dovecot 2.3"
 
 
 @pytest.fixture
@@ -24,6 +25,7 @@ def tokens(postfix: Postfix) -> dict[str, Any]:
     return known
 
 
+@pytest.mark.proves(*MECHANISMS, by=POSTFIX)
 @pytest.mark.parametrize("port", [*TLS_PORTS, "cleartext_auth"])
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 @pytest.mark.parametrize("index", [0, 1])
