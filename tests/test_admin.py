@@ -74,6 +74,11 @@ def posted(**changes):
         "verify": "on",
         "ca_text": "",
         "timeout": "",
+        "protocol": "smtp",
+        "recipients": "",
+        "require_tls": "unknown",
+        "dsn_ret": "",
+        "bdat": "",
     } | changes
     return {name: value for name, value in data.items() if value != "" or name not in BOXES}
 
