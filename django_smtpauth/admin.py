@@ -59,7 +59,8 @@ class SMTPAccountAdmin(_ModelAdmin):
             {
                 "classes": ["collapse"],
                 "description": _(
-                    "What a message asks for itself, or the code that sends it, wins over this."
+                    "What the server speaks, and what is asked of it. What a message asks for "
+                    "itself wins over this."
                 ),
                 "fields": [
                     "protocol",

@@ -23,7 +23,8 @@ else:
 class WordsFormField(forms.MultipleChoiceField):
     """Boxes to tick; the value is a text, the ticked words with commas in between."""
 
-    widget = forms.CheckboxSelectMultiple
+    # The admin's style for lists of boxes, or long labels are broken.
+    widget = forms.CheckboxSelectMultiple(attrs={"class": "radiolist"})
 
     def prepare_value(self, value: Any) -> Any:
         return _words(value)
@@ -70,8 +71,8 @@ class SMTPAccountForm(_ModelForm):
         required=False,
         help_text=_(
             "When the sender wants to hear from the recipient's server. Nothing ticked: as the "
-            "site's settings say, else as servers usually do. Servers that can't promise it "
-            "(DSN) refuse the message."
+            "site's settings say, else as servers usually do. Through a server that can't "
+            "promise it (DSN) nothing is sent."
         ),
     )
 
@@ -149,7 +150,7 @@ class SMTPAccountForm(_ModelForm):
             ),
             "require_tls": _(
                 "“Yes”: the message travels encrypted to its destination, or is not delivered "
-                "(REQUIRETLS). Few servers can promise it; the others refuse the message."
+                "(REQUIRETLS). Few servers can promise it; through the others nothing is sent."
             ),
             "dsn_ret": _("How much of the message comes back with a report of failure."),
             "bdat": _(
