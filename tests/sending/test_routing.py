@@ -83,6 +83,7 @@ def test_the_account_that_was_asked_for():
 def test_the_message_wins_over_the_mailer_and_the_mailer_over_the_defaults():
     plain = MailerOptions(account="nobody")
     assert route(account="club", message="news", plain=plain).account == NEWS
+    assert route(account="club", message="news", plain=plain) == route(account="news")
     assert route(account="club", plain=plain).account == CLUB
     assert route(plain=MailerOptions(account="club")).account == CLUB
 
