@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
+from django_smtpauth.choices import Protocol
 from django_smtpauth.forms import SMTPAccountForm
 from django_smtpauth.models import SMTPAccount
 from django_smtpauth.secrets.error_pages import hide_from_error_pages
@@ -54,6 +55,24 @@ class SMTPAccountAdmin(_ModelAdmin):
         (_("Signing in"), {"fields": ["username", "password"]}),
         (_("Sending"), {"fields": ["from_email", "is_default", "select_by_from"]}),
         (
+            _("Delivery"),
+            {
+                "classes": ["collapse"],
+                "description": _(
+                    "What the server speaks, and what is asked of it. What a message asks for "
+                    "itself wins over this."
+                ),
+                "fields": [
+                    "protocol",
+                    "recipients",
+                    "require_tls",
+                    "dsn_notify",
+                    "dsn_ret",
+                    "bdat",
+                ],
+            },
+        ),
+        (
             _("Advanced"),
             {
                 "classes": ["collapse"],
@@ -85,7 +104,8 @@ class SMTPAccountAdmin(_ModelAdmin):
 
     @admin.display(description=_("server"), ordering="host")
     def server(self, account: SMTPAccount) -> str:
-        return f"{account.destination()} · {account.security}"
+        spoken = " · lmtp" if account.protocol == Protocol.LMTP else ""
+        return f"{account.destination()} · {account.security}{spoken}"
 
     @admin.display(description=_("default"), boolean=True, ordering="default_slot")
     def default(self, account: SMTPAccount) -> bool:

@@ -7,8 +7,9 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.utils.text import get_text_list
 from django.utils.translation import gettext_lazy as _
 
+from django_smtpauth.choices import AS_THE_SETTINGS, SECURITY_HINT, Notification
 from django_smtpauth.conf import smtpauth_settings
-from django_smtpauth.models import SECURITY_HINT, SLOTS, SMTPAccount
+from django_smtpauth.models import SLOTS, SMTPAccount
 from django_smtpauth.secrets.formfields import SecretInput, SecretState
 from django_smtpauth.secrets.keyring import get_sealer
 from django_smtpauth.secrets.secret import FreshSecret
@@ -17,6 +18,30 @@ if TYPE_CHECKING:
     _ModelForm = forms.ModelForm[SMTPAccount]
 else:
     _ModelForm = forms.ModelForm
+
+
+class WordsFormField(forms.MultipleChoiceField):
+    """Boxes to tick; the value is a text, the ticked words with commas in between."""
+
+    # The admin's style for lists of boxes, or long labels are broken.
+    widget = forms.CheckboxSelectMultiple(attrs={"class": "radiolist"})
+
+    def prepare_value(self, value: Any) -> Any:
+        return _words(value)
+
+    def clean(self, value: Any) -> Any:
+        return ",".join(super().clean(value))
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(_words(initial), data)
+
+
+class YesNoOrUnsaid(forms.NullBooleanSelect):
+    """A choice of yes, no, and what the settings say."""
+
+    def __init__(self, attrs: Any = None) -> None:
+        super().__init__(attrs)
+        self.choices = [("unknown", AS_THE_SETTINGS), *list(self.choices)[1:]]
 
 
 class SMTPAccountForm(_ModelForm):
@@ -40,6 +65,17 @@ class SMTPAccountForm(_ModelForm):
         ),
     )
 
+    dsn_notify = WordsFormField(
+        label=_("Delivery reports"),
+        choices=Notification.choices,
+        required=False,
+        help_text=_(
+            "When the sender wants to hear from the recipient's server. Nothing ticked: as the "
+            "site's settings say, else as servers usually do. Through a server that can't "
+            "promise it (DSN) nothing is sent."
+        ),
+    )
+
     class Meta:
         model = SMTPAccount
         fields = [
@@ -59,8 +95,17 @@ class SMTPAccountForm(_ModelForm):
             "ca_text",
             "allow_auth_without_tls",
             "timeout",
+            "protocol",
+            "recipients",
+            "require_tls",
+            "dsn_notify",
+            "dsn_ret",
+            "bdat",
         ]
-        widgets = {"password": SecretInput(attrs={"class": "vTextField"})}
+        widgets = {
+            "password": SecretInput(attrs={"class": "vTextField"}),
+            "require_tls": YesNoOrUnsaid,
+        }
         error_messages = {"security": {"invalid_choice": SECURITY_HINT}}
         help_texts = {
             "scope": _("The tenant this account belongs to. Empty on a site without tenants."),
@@ -70,7 +115,10 @@ class SMTPAccountForm(_ModelForm):
             "host": _(
                 "For example smtp.example.com, an IP address, or the path of a Unix socket."
             ),
-            "port": _("587 with STARTTLS, 465 with implicit TLS, unless your provider differs."),
+            "port": _(
+                "587 with STARTTLS, 465 with implicit TLS, often 24 for LMTP, unless your "
+                "provider differs. A Unix socket has none: this is ignored then."
+            ),
             "security": _(
                 "What Django's settings call EMAIL_USE_TLS is STARTTLS here, EMAIL_USE_SSL is "
                 "implicit TLS."
@@ -92,6 +140,22 @@ class SMTPAccountForm(_ModelForm):
             "password": _(
                 "Empty keeps what is stored; it is never shown. Many providers want an “app "
                 "password” made for sending."
+            ),
+            "protocol": _(
+                "LMTP is for the program that puts mail into mailboxes, such as Dovecot. It "
+                "delivers to its own mailboxes only, never to the rest of the world."
+            ),
+            "recipients": _(
+                "What becomes of a message to several people if the server refuses one of them."
+            ),
+            "require_tls": _(
+                "“Yes”: the message travels encrypted to its destination, or is not delivered "
+                "(REQUIRETLS). Few servers can promise it; through the others nothing is sent."
+            ),
+            "dsn_ret": _("How much of the message comes back with a report of failure."),
+            "bdat": _(
+                "A faster way to hand over content, used where the server offers it (CHUNKING). "
+                "If in doubt, leave it as it is."
             ),
             "from_email": _("The address this account sends from: billing@example.com."),
         }
@@ -159,3 +223,8 @@ class SMTPAccountForm(_ModelForm):
             self.add_error(
                 "password", ValidationError(message, code="destination", params=parameters)
             )
+
+
+def _words(value: Any) -> Any:
+    """The words of a text with commas in between; a list stays."""
+    return value.split(",") if isinstance(value, str) and value else value

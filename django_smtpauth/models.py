@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
@@ -9,48 +10,32 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from django_smtpauth.choices import (
+    ChoiceField,
+    Chunks,
+    Protocol,
+    Recipients,
+    Returned,
+    Security,
+    SecurityField,
+    WordsField,
+)
 from django_smtpauth.secrets.destination import Destination, normalise_host, normalise_lines
 from django_smtpauth.secrets.fields import EncryptedTextField
 from django_smtpauth.secrets.rows import SealedRow
 from django_smtpauth.secrets.token import SealingContext
 from django_smtpauth.smtp.endpoint import is_path
-from django_smtpauth.validators import validate_certificates, validate_host, validate_sender
-
-if TYPE_CHECKING:
-    _CharField = models.CharField[str, str]
-    _SlotCharField = models.CharField[str | None, str | None]
-else:
-    _CharField = _SlotCharField = models.CharField
-
-#: Why "tls" is refused as a value of `security`.
-SECURITY_HINT = _(
-    "Choose implicit_tls, starttls, opportunistic or none. Django's EMAIL_USE_TLS is starttls; "
-    "its EMAIL_USE_SSL is implicit_tls; “tls” could mean either."
+from django_smtpauth.validators import (
+    validate_certificates,
+    validate_host,
+    validate_notify,
+    validate_sender,
 )
 
-
-class Security(models.TextChoices):
-    """How the connection is protected."""
-
-    STARTTLS = "starttls", _("STARTTLS (usual on port 587)")
-    IMPLICIT_TLS = "implicit_tls", _("Implicit TLS (usual on port 465)")
-    OPPORTUNISTIC = "opportunistic", _("Opportunistic: not encrypted if the server offers no TLS")
-    NONE = "none", _("None: not encrypted")
-
-
-class SecurityField(_CharField):
-    """A choice that no path to the database can miss. Migrations see a plain CharField."""
-
-    default_error_messages = {"invalid_choice": SECURITY_HINT}
-
-    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
-        if isinstance(value, str) and value not in Security.values:
-            raise ValueError(f"security={value!r}: {SECURITY_HINT}")
-        return super().get_db_prep_save(value, connection)
-
-    def deconstruct(self) -> Any:
-        name, _path, args, kwargs = super().deconstruct()
-        return name, "django.db.models.CharField", args, kwargs
+if TYPE_CHECKING:
+    _SlotCharField = models.CharField[str | None, str | None]
+else:
+    _SlotCharField = models.CharField
 
 
 class SlotField(_SlotCharField):
@@ -100,7 +85,7 @@ class SMTPAccount(SealedRow):
         _("port"), default=587, validators=[MinValueValidator(1), MaxValueValidator(65535)]
     )
     security = SecurityField(
-        _("security"), max_length=16, choices=Security.choices, default=Security.STARTTLS
+        _("security"), max_length=16, choices=Security.listed, default=Security.STARTTLS
     )
     verify = models.BooleanField(_("verify the certificate"), default=True)
     ca_text = models.TextField(
@@ -112,6 +97,39 @@ class SMTPAccount(SealedRow):
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(3600)],
+    )
+
+    protocol = ChoiceField(
+        _("protocol"), max_length=16, choices=Protocol.listed, default=Protocol.SMTP
+    )
+    bdat = ChoiceField(
+        _("send content in chunks"),
+        max_length=16,
+        choices=Chunks.listed,
+        blank=True,
+        default=Chunks.UNSAID,
+    )
+    recipients = ChoiceField(
+        _("if a recipient is refused"),
+        max_length=16,
+        choices=Recipients.listed,
+        blank=True,
+        default=Recipients.UNSAID,
+    )
+    require_tls = models.BooleanField(_("demand TLS all the way"), null=True, blank=True)
+    dsn_notify = WordsField(
+        _("delivery reports"),
+        max_length=32,
+        blank=True,
+        default="",
+        validators=[validate_notify],
+    )
+    dsn_ret = ChoiceField(
+        _("delivery reports contain"),
+        max_length=16,
+        choices=Returned.listed,
+        blank=True,
+        default=Returned.UNSAID,
     )
 
     username = models.CharField(_("user name"), max_length=254, blank=True)
@@ -248,25 +266,31 @@ class SMTPAccount(SealedRow):
             super().clean_fields(exclude=exclude)
         except ValidationError as error:
             errors = error.update_error_dict(errors)
-        if self.select_by_from and not self.from_email and "from_email" not in (exclude or ()):
-            errors.setdefault("from_email", []).append(
-                ValidationError(
-                    _("An account that is chosen by its From address needs one."), code="required"
-                )
-            )
-        unprotected = self.security == Security.NONE
-        if is_path(self.host) and not unprotected and "security" not in (exclude or ()):
-            errors.setdefault("security", []).append(
-                ValidationError(
-                    _(
-                        "A Unix socket has no name that a certificate could be checked against: "
-                        "choose “None”. What is sent there does not leave this machine."
-                    ),
-                    code="path",
-                )
-            )
+        for name, contradiction in self._contradictions():
+            if name not in (exclude or ()):
+                errors.setdefault(name, []).append(contradiction)
         if errors:
             raise ValidationError(errors)
+
+    def _contradictions(self) -> Iterator[tuple[str, ValidationError]]:
+        """What does not go together: the field to correct, and how."""
+        if self.select_by_from and not self.from_email:
+            message = _("An account that is chosen by its From address needs one.")
+            yield "from_email", ValidationError(message, code="required")
+        unprotected = self.security == Security.NONE
+        if is_path(self.host) and not unprotected:
+            message = _(
+                "A Unix socket has no name that a certificate could be checked against: "
+                "choose “None”. What is sent there does not leave this machine."
+            )
+            yield "security", ValidationError(message, code="path")
+        if self.require_tls and (unprotected or not self.verify):
+            message = _(
+                "Over a connection without TLS, or without verification of the certificate, no "
+                "message could be sent then: choose STARTTLS or implicit TLS and verify the "
+                "certificate, or demand nothing here."
+            )
+            yield "require_tls", ValidationError(message, code="unprotected")
 
     def validate_unique(self, exclude: Any = None) -> None:
         for slot in _FLAGS:

@@ -6,7 +6,7 @@ import ipaddress
 import os
 import re
 import ssl
-from typing import Final
+from typing import Any, Final
 
 import idna
 from django.core.exceptions import ValidationError
@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_smtpauth.secrets.destination import normalise_host
 from django_smtpauth.smtp.endpoint import MAX_PATH, is_path
+from django_smtpauth.smtp.parameters import RecipientOptions
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMERIC: Final = re.compile(r"[0-9.]+")
@@ -77,6 +78,17 @@ def validate_certificates(text: str) -> None:
         raise ValidationError(
             _("This certificate can't be read. Paste the whole PEM text."), code="pem"
         ) from error
+
+
+def validate_notify(text: str) -> None:
+    """Some of SUCCESS, FAILURE and DELAY with commas in between, or NEVER alone."""
+    words: Any = tuple(text.split(","))
+    try:
+        RecipientOptions(notify=words)
+    except ValueError:
+        raise ValidationError(
+            _("Choose some of SUCCESS, FAILURE and DELAY, or NEVER alone."), code="notify"
+        ) from None
 
 
 def _validate_path(path: str) -> None:

@@ -74,6 +74,11 @@ def posted(**changes):
         "verify": "on",
         "ca_text": "",
         "timeout": "",
+        "protocol": "smtp",
+        "recipients": "",
+        "require_tls": "unknown",
+        "dsn_ret": "",
+        "bdat": "",
     } | changes
     return {name: value for name, value in data.items() if value != "" or name not in BOXES}
 
@@ -145,6 +150,10 @@ def test_without_keys_a_password_is_refused_at_its_field(admin_client, settings)
         ("ca_text", "nonsense", "BEGIN CERTIFICATE"),
         ("timeout", "0", "greater than or equal to 1"),
         ("timeout", "nan", "number"),
+        ("protocol", "uucp", "valid choice"),
+        ("bdat", "always", "valid choice"),
+        ("dsn_notify", "SOMETIMES", "valid choice"),
+        ("dsn_notify", ["NEVER", "DELAY"], "NEVER alone"),
     ],
 )
 def test_the_form_says_what_is_wrong(admin_client, field, value, fault):
@@ -246,6 +255,65 @@ def test_it_is_asked_beside_other_errors(admin_client, account):
 def test_the_same_destination_written_otherwise_is_not_asked_for(admin_client, account):
     assert admin_client.post(url(account), posted(host="SMTP.Example.com")).status_code == 302
     assert SMTPAccount.objects.get().password.reveal() == SECRET
+
+
+# Delivery
+
+
+def test_what_is_asked_of_the_delivery(admin_client, account):
+    wanted = {
+        "protocol": "lmtp",
+        "recipients": "all",
+        "require_tls": "false",
+        "dsn_notify": ["FAILURE", "DELAY"],
+        "dsn_ret": "HDRS",
+        "bdat": "after_rcpt",
+    }
+    assert admin_client.post(url(account), posted(**wanted)).status_code == 302
+    account = SMTPAccount.objects.get()
+    stored = {"require_tls": False, "dsn_notify": "FAILURE,DELAY"}
+    assert {name: getattr(account, name) for name in wanted} == wanted | stored
+    # None of it is where the password goes.
+    assert account.password.reveal() == SECRET
+    # The page brings back what is stored, and so it can be saved again, or taken back.
+    page = admin_client.get(url(account)).content.decode()
+    assert re.findall(r'name="dsn_notify" value="(\w+)"[^>]* checked', page) == [
+        "FAILURE",
+        "DELAY",
+    ]
+    chosen = re.findall(r'<option value="(\w+)" selected', page)
+    assert chosen == ["starttls", "lmtp", "all", "false", "HDRS", "after_rcpt"]
+    admin_client.post(url(account), posted(**wanted))
+    assert LogEntry.objects.first().get_change_message() == "No fields changed."
+    admin_client.post(url(account), posted())
+    account.refresh_from_db()
+    assert [getattr(account, name) for name in wanted] == ["smtp", "", None, "", "", ""]
+    message = LogEntry.objects.first().get_change_message()
+    assert message.startswith(
+        "Changed Protocol, If a recipient is refused, Demand TLS all the way"
+    )
+    assert "Delivery reports, Delivery reports contain and Send content in chunks" in message
+
+
+def test_what_is_asked_of_the_delivery_is_folded_away(admin_client, account):
+    page = admin_client.get(url(account)).content.decode()
+    before, _, fieldset = page.partition("Delivery</h2>")
+    fieldset = fieldset.partition("Advanced</h2>")[0]
+    assert before.rpartition("<fieldset ")[2].startswith('class="module aligned collapse"')
+    for name in ("protocol", "recipients", "require_tls", "dsn_notify", "dsn_ret", "bdat"):
+        assert f'name="{name}"' in fieldset
+    assert fieldset.count("As the site&#x27;s settings say</option>") == 4
+
+
+def test_tls_all_the_way_without_tls_is_an_error_there(admin_client):
+    response = admin_client.post(ADD, posted(security="none", require_tls="true"))
+    assert set(errors(response)) == {"require_tls"}
+
+
+def test_the_list_tells_lmtp(admin_client, account):
+    assert "lmtp" not in admin_client.get(LIST).content.decode()
+    SMTPAccount.objects.create(slug="local", host="/run/lmtp", security="none", protocol="lmtp")
+    assert "/run/lmtp · none · lmtp" in admin_client.get(LIST).content.decode()
 
 
 # States

@@ -6,20 +6,24 @@ from django_smtpauth.backends import EmailBackend
 from django_smtpauth.models import SMTPAccount
 from django_smtpauth.secrets.errors import SecretUnreadable
 from django_smtpauth.secrets.keyring import generate_key
-from django_smtpauth.sending.options import MessageOptions
+from django_smtpauth.sending.options import DSN, MessageOptions
 from django_smtpauth.sending.routing import AccountNotFound
+from django_smtpauth.smtp import NotSupported, RecipientsRefused
 from tests.backend_fixtures import (  # noqa: F401
     PASSWORD,
     USER,
     _fresh_process,
     backend_for,
     default_backend,
+    failure_of,
     mail_settings,
     make_account,
     message,
     needs_legacy,
+    needs_mailers,
     smtp_server,
 )
+from tests.servers.scripted import EXTENSIONS
 
 pytestmark = pytest.mark.django_db
 
@@ -216,3 +220,116 @@ def test_the_route_tells_the_server_and_the_rule(accounts):
     route = default_backend().route(message(from_email="sales@example.com"))
     assert route.account.slug == "sales"
     assert route.reason.startswith("account sales, 127.0.0.1")
+
+
+# What an account asks of the delivery
+
+TO = ["a@example.org", "b@example.org", "c@example.org"]
+REFUSES_B = {"RCPT:b@example.org": b"550 5.1.1 no\r\n"}
+
+
+@pytest.fixture
+def asking(scripted_server, make_account, mail_settings):  # noqa: F811
+    """Makes a server with the default account, which asks for something; settings ask for more."""
+
+    def start(behaviour, fields, **options):
+        server = scripted_server(**behaviour)
+        make_account("club", server, is_default=True, **fields)
+        mail_settings(**options)
+        return server
+
+    return start
+
+
+def rcpt_lines(server):
+    return [[line.decode() for line in one.recipient_lines] for one in server.accepted]
+
+
+def test_an_account_asks_for_delivery_reports(asking):
+    server = asking(
+        {"extensions": [*EXTENSIONS, "DSN"]}, {"dsn_notify": "FAILURE,DELAY", "dsn_ret": "HDRS"}
+    )
+    own = message()
+    own.smtp_options = MessageOptions(dsn=DSN(notify=("NEVER",)))
+    assert default_backend().send_messages([message(), own]) == 2
+    assert [b" RET=HDRS" in one.sender_line for one in server.accepted] == [True, False]
+    assert rcpt_lines(server) == [
+        ["RCPT TO:<to@example.org> NOTIFY=FAILURE,DELAY"],
+        ["RCPT TO:<to@example.org> NOTIFY=NEVER"],
+    ]
+    mailer = EmailBackend(account="club", dsn={"notify": ["SUCCESS"]}, ehlo_name="c.test")
+    assert mailer.send_messages([message()]) == 1
+    assert rcpt_lines(server)[2] == ["RCPT TO:<to@example.org> NOTIFY=SUCCESS"]
+
+
+def test_an_account_for_all_or_nobody(asking):
+    server = asking({"replies": REFUSES_B}, {"recipients": "all"})
+    together, apart = message(to=TO), message(to=TO)
+    apart.smtp_options = MessageOptions(recipients="any")
+    error = failure_of(default_backend(), [together, apart], RecipientsRefused)
+    assert error is together.smtp_result.error
+    assert [one.recipients for one in server.accepted] == [[TO[0], TO[2]]]
+
+
+@needs_legacy
+def test_what_the_account_says_wins_over_the_defaults(asking):
+    server = asking({"replies": REFUSES_B}, {"recipients": "any"}, recipients="all")
+    assert send(to=TO) == 1
+    assert server.accepted[0].recipients == [TO[0], TO[2]]
+
+
+@needs_mailers
+def test_what_the_mailer_says_wins_over_the_account(asking):
+    server = asking({"replies": REFUSES_B}, {"recipients": "any"}, recipients="all")
+    failure_of(default_backend(), [message(to=TO)], RecipientsRefused)
+    assert server.accepted == []
+
+
+def test_an_account_that_demands_tls_all_the_way(asking, certificates):
+    behaviour = {
+        "ssl_context": certificates.server(),
+        "extensions": [*EXTENSIONS, "STARTTLS"],
+        "extensions_after_tls": [*EXTENSIONS, "REQUIRETLS"],
+    }
+    fields = {"security": "starttls", "ca_text": certificates.ca_pem, "require_tls": True}
+    server = asking(behaviour, fields)
+    assert send() == 1
+    assert server.accepted[0].sender_line.endswith(b" REQUIRETLS")
+
+
+def test_a_server_that_lacks_what_the_account_demands_gets_nothing(asking):
+    server = asking({}, {"dsn_notify": "NEVER"})
+    error = failure_of(default_backend(), [message()], NotSupported)
+    assert "does not offer DSN, which NOTIFY needs" in str(error)
+    assert "MAIL" not in server.connections[0].verbs
+
+
+@pytest.mark.parametrize("bdat", ["after_rcpt", "eager"])
+def test_an_account_that_sends_chunks(asking, bdat):
+    behaviour = {"extensions": [*EXTENSIONS, "CHUNKING"], "count_flights": True}
+    server = asking(behaviour, {"bdat": bdat})
+    assert send() == 1
+    assert server.accepted[0].chunks
+    together = any("MAIL" in flight and "BDAT" in flight for flight in server.flights)
+    assert together == (bdat == "eager")
+    assert server.violations == []
+
+
+def test_an_account_at_a_delivery_agent_on_a_unix_socket(asking, tmp_path):
+    behaviour = {
+        "address": str(tmp_path / "lmtp"),
+        "replies": {
+            "CONTENT:b@example.org": b"452 4.2.2 full\r\n",
+            "EHLO": b"502 5.5.1 LHLO, please\r\n",
+        },
+    }
+    # The port is not asked for: the field keeps what it had.
+    server = asking(behaviour, {"protocol": "lmtp", "port": 587})
+    one = message(to=TO)
+    assert one.send() == 1
+    result = one.smtp_result
+    assert result.accepted == [TO[0], TO[2]]
+    assert result.recipients[TO[1]].reply.code == 452
+    assert (result.attempts[0].account, result.attempts[0].server) == ("club", server.host)
+    assert server.connections[0].verbs[0] == "LHLO"
+    assert server.violations == []

@@ -4,8 +4,19 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import IntegrityError, connection, connections, transaction
 
+from django_smtpauth.choices import (
+    ChoiceField,
+    Choices,
+    Chunks,
+    Notification,
+    Protocol,
+    Recipients,
+    Returned,
+)
 from django_smtpauth.models import Security, SMTPAccount, normalise_sender
 from django_smtpauth.secrets.keyring import generate_key
+from django_smtpauth.sending.option_values import READERS
+from django_smtpauth.smtp import RecipientOptions, SenderOptions
 from django_smtpauth.smtp import Security as EngineSecurity
 
 pytestmark = pytest.mark.django_db
@@ -97,6 +108,114 @@ def test_tls_does_not_reach_the_database(write):
     with pytest.raises(ValueError, match="EMAIL_USE_TLS is starttls"), transaction.atomic():
         write()
     assert SMTPAccount.objects.filter(security="starttls").count() == 1
+
+
+# What it asks of the delivery
+
+ASKED = {
+    "protocol": "lmtp",
+    "bdat": "eager",
+    "recipients": "all",
+    "require_tls": True,
+    "dsn_notify": "FAILURE,DELAY",
+    "dsn_ret": "HDRS",
+}
+
+
+def test_an_account_asks_for_nothing_unless_told():
+    create().full_clean()
+    (asked,) = SMTPAccount.objects.values_list(*ASKED)
+    assert asked == ("smtp", "", "", None, "", "")
+    make("other", **ASKED).full_clean()
+
+
+@pytest.mark.parametrize(("option", "choices"), [("protocol", Protocol), ("bdat", Chunks)])
+def test_what_can_be_chosen_is_what_the_options_take(option, choices):
+    said = [value for value in choices.values if value]
+    assert [READERS[option](value) for value in said] == said
+    with pytest.raises(ValueError, match=", ".join(map(repr, said[:-1]))):
+        READERS[option]("another")
+
+
+def test_what_can_be_chosen_of_reports_is_what_the_engine_takes():
+    assert [READERS["recipients"](value) for value in Recipients.values[1:]] == ["any", "all"]
+    assert [SenderOptions(ret=value).ret for value in Returned.values[1:]] == ["FULL", "HDRS"]
+    assert [RecipientOptions(notify=(value,)).notify for value in Notification.values] == [
+        ("SUCCESS",),
+        ("FAILURE",),
+        ("DELAY",),
+        ("NEVER",),
+    ]
+
+
+WRONG = [
+    ("protocol", "uucp", "Choose one of: smtp, lmtp."),
+    ("bdat", "always", "Choose one of: never, after_rcpt, eager."),
+    ("recipients", "most", "Choose one of: any, all."),
+    ("dsn_ret", "full", "Choose one of: FULL, HDRS."),
+    ("dsn_notify", "SOMETIMES", "Choose some of SUCCESS, FAILURE and DELAY, or NEVER alone."),
+    ("dsn_notify", "NEVER,FAILURE", "NEVER alone"),
+    ("protocol", "", "cannot be blank"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "fault"), WRONG)
+def test_a_wrong_choice_is_an_error_at_its_field(field, value, fault):
+    assert fault in errors_of(make(**{field: value}))[field]
+
+
+@pytest.mark.parametrize(("field", "value", "fault"), WRONG)
+def test_a_wrong_choice_does_not_reach_the_database(field, value, fault):
+    account = create()
+    setattr(account, field, value)
+    writes = [
+        account.save,
+        lambda: SMTPAccount.objects.bulk_create([make("other", **{field: value})]),
+        lambda: SMTPAccount.objects.bulk_update([account], [field]),
+        lambda: SMTPAccount.objects.update(**{field: value}),
+    ]
+    for write in writes:
+        with (
+            pytest.raises(ValueError, match=f"^{field}='{value}': .*{fault}"),
+            transaction.atomic(),
+        ):
+            write()
+    untouched = SMTPAccount._meta.get_field(field).default
+    assert SMTPAccount.objects.values_list(field, flat=True).get() == untouched
+
+
+@pytest.mark.parametrize("written", ["delay, failure", " DELAY,FAILURE,delay, "])
+def test_when_reports_are_wanted_is_kept_in_one_form(written):
+    account = make(dsn_notify=written)
+    account.full_clean()
+    assert account.dsn_notify == "DELAY,FAILURE"
+    create("club", dsn_notify=written)
+    assert SMTPAccount.objects.get().dsn_notify == "DELAY,FAILURE"
+
+
+def test_tls_all_the_way_needs_tls_from_here_on():
+    for fields in ({"security": "none"}, {"verify": False}):
+        assert (
+            "verify the certificate" in errors_of(make(require_tls=True, **fields))["require_tls"]
+        )
+        make(require_tls=False, **fields).full_clean()
+
+
+def test_a_new_choice_is_no_migration():
+    for field in SMTPAccount._meta.fields:
+        if isinstance(field, ChoiceField):
+            asked = field.deconstruct()[3]["choices"]
+            assert isinstance(asked.__self__, type)
+            assert issubclass(asked.__self__, Choices)
+
+
+def test_a_password_stays_readable_whatever_is_asked_of_the_delivery():
+    account = create(username="club", password="s3cret")
+    before = account.destination().binding()
+    SMTPAccount.objects.update(**ASKED)
+    account = SMTPAccount.objects.get()
+    assert account.destination().binding() == before
+    assert account.password.reveal() == "s3cret"
 
 
 # What is unique

@@ -285,6 +285,60 @@ def test_a_password_that_does_not_open_is_told(site, account):
 
 
 @pytest.fixture
+def local_mailboxes(scripted_server, tmp_path, db):
+    """A delivery agent on a Unix socket, with its account."""
+    server = scripted_server(
+        address=str(tmp_path / "lmtp"),
+        replies={
+            "EHLO": b"502 5.5.1 LHLO, please\r\n",
+            "HELO": b"502 5.5.1 LHLO, please\r\n",
+            "RCPT:nobody@example.org": b"550 5.1.1 No such user here\r\n",
+            "CONTENT:full@example.org": b"452 4.2.2 Mailbox full\r\n",
+        },
+    )
+    SMTPAccount.objects.create(
+        slug="local", host=server.host, security="none", protocol="lmtp", port=587
+    )
+    return server
+
+
+def test_an_account_for_local_mailboxes(site, local_mailboxes):
+    text = run("you@example.org", account="local", verbosity=2)
+    # Without white space: a long path is broken.
+    assert f"accountlocal,{local_mailboxes.host},byLMTP(" in "".join(text.split())
+    assert f"connectedto{local_mailboxes.host}(" in "".join(text.split())
+    assert row(text, "TLS").startswith("none: what is sent does not leave this machine")
+    assert "C: LHLO" in text
+    assert "in LMTP it answers for each mailbox" in words(text)
+    assert local_mailboxes.messages[0].recipients == ["you@example.org"]
+    assert "Connection and log-in work." in run(account="local")
+
+
+def test_local_mailboxes_that_do_not_take_it(site, local_mailboxes):
+    text, error = failing("you@example.org", "full@example.org", account="local")
+    assert row(text, "Accepted") == "you@example.org"
+    assert row(text, "Deferred") == "full@example.org: 452 4.2.2 Mailbox full"
+    assert error == "LMTP failed: 1 of 2 recipients refused."
+    text, error = failing("nobody@example.org", account="local")
+    assert "check that it has one for the recipient" in words(text)
+    assert error == "RCPT failed: no message was sent."
+
+
+def test_the_wrong_protocol_is_told(site, local_mailboxes, scripted_server):
+    account = SMTPAccount.objects.get()
+    account.protocol = "smtp"
+    account.save()
+    text, error = failing(account="local")
+    assert "choose LMTP in the account" in words(text)
+    assert error == "EHLO failed: nothing was sent."
+    server = scripted_server(replies={"LHLO": b"500 5.5.2 What?\r\n"})
+    account.protocol, account.host, account.port = "lmtp", server.host, server.port
+    account.save()
+    text, _ = failing(account="local")
+    assert "Choose SMTP in the account" in words(text)
+
+
+@pytest.fixture
 def accounts_fail(monkeypatch):
     """Makes every look at the accounts end like this."""
 

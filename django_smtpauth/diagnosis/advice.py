@@ -44,6 +44,7 @@ MAILERS = {{
     }},
 }}"""
 
+_UNKNOWN_COMMAND = range(500, 505)
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -97,6 +98,8 @@ def _nobody_here(error: SMTPError, route: Route) -> Advice | None:
     host, port = route.endpoint.address
     if error.stage != "CONNECT" or error.reason or host not in _LOCAL or route.account:
         return None
+    if _is_lmtp(route):
+        return None
     default = " That is where Django sends mail as long as the settings name no server."
     return Advice(
         f"No mail server listens on this machine at {host}:{port}."
@@ -115,9 +118,27 @@ def _unreachable(error: SMTPError, route: Route) -> Advice | None:
     if error.reason == "dns":
         return Advice(f"Check the spelling of {host}, and that this machine can look up names.")
     usual = "The usual ports are 587 (STARTTLS) and 465 (implicit TLS)."
-    if port == 25:
+    if _is_lmtp(route):
+        usual = (
+            "LMTP has no port of its own (often it is 24); many servers listen on a Unix socket, "
+            "whose path is written in place of the host."
+        )
+    elif port == 25:
         usual = f"Many hosting providers block port 25. {usual}"
     return Advice(f"Check host and port, and that no firewall is in between. {usual}")
+
+
+def _other_protocol(error: SMTPError, route: Route) -> Advice | None:
+    """LMTP's servers must refuse EHLO, those of SMTP do not know LHLO (RFC 2033 4.1)."""
+    if error.stage != "EHLO" or error.reply is None or error.reply.code not in _UNKNOWN_COMMAND:
+        return None
+    where = "in the account" if route.account else "with the option protocol"
+    if _is_lmtp(route):
+        return Advice(f"The server does not speak LMTP. Choose SMTP {where}.")
+    return Advice(
+        "The server refuses the first command of SMTP. If it is the delivery agent of local "
+        f"mailboxes, choose LMTP {where}."
+    )
 
 
 def _silent_on_465(error: SMTPError, route: Route) -> Advice | None:
@@ -216,6 +237,11 @@ def _sender(error: SMTPError, _: Route) -> Advice | None:
 def _recipients(error: SMTPError, route: Route) -> Advice | None:
     if not isinstance(error, RecipientsRefused) or error.transient:
         return None
+    if _is_lmtp(route):
+        return Advice(
+            "Connection and dialogue are fine. A server for LMTP delivers to its own mailboxes "
+            "only: check that it has one for the recipient."
+        )
     if route.endpoint.credentials:
         return Advice("Connection and log-in are fine; the server refuses the recipient.")
     return Advice(
@@ -230,6 +256,10 @@ def _in_doubt(error: SMTPError, _: Route) -> Advice | None:
     return Advice("The message may have arrived: look into the mailbox before you send again.")
 
 
+def _is_lmtp(route: Route) -> bool:
+    return route.endpoint.protocol == "lmtp"
+
+
 #: The first one that returns advice speaks.
 RULES: tuple[Callable[[SMTPError, Route], Advice | None], ...] = (
     _in_doubt,
@@ -237,6 +267,7 @@ RULES: tuple[Callable[[SMTPError, Route], Advice | None], ...] = (
     _socket_path,
     _nobody_here,
     _unreachable,
+    _other_protocol,
     _silent_on_465,
     _certificate,
     _pin,

@@ -14,6 +14,7 @@ from ..secrets.errors import SecretUnreadable
 from ..sending.delivery import Batch, Lines
 from ..sending.results import Result
 from ..sending.routing import Route
+from ..smtp.endpoint import is_path
 from ..smtp.errors import SMTPError
 from ..smtp.tls import Security, TLSOptions
 from ..smtp.transcript import Event
@@ -108,7 +109,7 @@ def steps(
                 yield Step("Certificate", _in_words(own), event.time - began)
     opened = [event for event in events if event.direction == "S" and event.stage == "EHLO"]
     if opened and not _has_tls(route, events):
-        yield Step("TLS", "none: what is sent can be read on the way", opened[-1].time - began)
+        yield Step("TLS", _without_tls(route), opened[-1].time - began)
     if opened and route.endpoint.credentials is None:
         yield Step("Log-in", "none: no user name and password", opened[-1].time - began)
     yield from _log_in(events, began)
@@ -134,6 +135,12 @@ def _has_tls(route: Route, events: list[Event]) -> bool:
     if route.endpoint.security is Security.OPPORTUNISTIC:
         return any(event.stage == "TLS" for event in events)
     return route.endpoint.security is not Security.NONE
+
+
+def _without_tls(route: Route) -> str:
+    if is_path(route.endpoint.host):
+        return "none: what is sent does not leave this machine"
+    return "none: what is sent can be read on the way"
 
 
 def _log_in(events: list[Event], began: float) -> Iterable[Step]:

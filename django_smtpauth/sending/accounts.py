@@ -45,7 +45,9 @@ MOST_SNAPSHOTS = 1000
 class Account:
     """One enabled account as it stands in the database; the password is still sealed.
 
-    port: None takes the one that goes with security. timeout: seconds, or None.
+    port: None takes the one that goes with security and protocol. timeout: seconds, or None.
+    bdat, recipients, require_tls, dsn_notify (words with commas in between), dsn_ret: what it
+    asks of the delivery; empty or None where it says nothing.
     """
 
     uuid: uuid_module.UUID
@@ -64,6 +66,12 @@ class Account:
     is_default: bool = False
     timeout: float | None = None
     allow_auth_without_tls: bool = False
+    protocol: str = "smtp"
+    bdat: str = ""
+    recipients: str = ""
+    require_tls: bool | None = None
+    dsn_notify: str = ""
+    dsn_ret: str = ""
 
 
 @dataclass(frozen=True)
@@ -352,6 +360,12 @@ def _account(row: Any) -> Account:
         is_default=row.is_default,
         timeout=row.timeout,
         allow_auth_without_tls=row.allow_auth_without_tls,
+        protocol=row.protocol,
+        bdat=row.bdat,
+        recipients=row.recipients,
+        require_tls=row.require_tls,
+        dsn_notify=row.dsn_notify,
+        dsn_ret=row.dsn_ret,
     )
 
 

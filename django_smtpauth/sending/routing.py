@@ -16,6 +16,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -224,9 +225,9 @@ def _account_route(hint: Hint, account: Account, rule: Rule, defaults: MailerOpt
 def account_options(
     account: Account, given: MailerOptions = NOTHING_SAID, defaults: MailerOptions = NOTHING_SAID
 ) -> MailerOptions:
-    """What the account says about its server, and the rest from options and defaults.
+    """What is in force for an account: its server is its own; what else is asked comes from the
+    options, then from the account, then from the defaults.
 
-    The time-out comes from the options, then from the account, then from the defaults.
     Raises InvalidOption for a value that got into the database past the forms.
     """
     own = parse(
@@ -237,13 +238,26 @@ def account_options(
             "security": account.security,
             "verify": account.verify,
             "allow_auth_without_tls": account.allow_auth_without_tls,
+            "protocol": account.protocol,
             "username": account.username,
             "timeout": account.timeout,
+            "bdat": account.bdat or None,
+            "recipients": account.recipients or None,
+            "dsn": _reports(account),
+            "require_tls": account.require_tls,
         },
         lambda name: f"account {account.slug}, {name}",
     )
-    rest = replace(given.over(defaults), **dict.fromkeys(SERVER_OPTIONS))
-    return replace(own.over(rest), timeout=given.timeout or own.timeout or defaults.timeout)
+    its_own = dict.fromkeys((*SERVER_OPTIONS, "account"))
+    return replace(given, **its_own).over(own.over(replace(defaults, **its_own)))
+
+
+def _reports(account: Account) -> dict[str, Any] | None:
+    """What the account says of delivery reports, as the option `dsn`."""
+    if not account.dsn_notify and not account.dsn_ret:
+        return None
+    notify = account.dsn_notify.split(",") if account.dsn_notify else []
+    return {"notify": notify, "ret": account.dsn_ret or None}
 
 
 def account_endpoint(account: Account, options: MailerOptions | None = None) -> Endpoint:

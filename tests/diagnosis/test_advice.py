@@ -10,6 +10,7 @@ from django_smtpauth.smtp.endpoint import Endpoint
 from django_smtpauth.smtp.errors import (
     AuthenticationRefused,
     ConnectError,
+    HelloRefused,
     NotSupported,
     RecipientsRefused,
     SenderRefused,
@@ -26,9 +27,19 @@ TOKEN = Credentials("club", lambda: "secret", kind="token")
 CERTIFICATE = Credentials("club", kind="certificate")
 
 
-def route(host="smtp.example.com", port=587, security="starttls", account=None, log_in=LOG_IN):
-    endpoint = Endpoint(host, port, Security(security), credentials=log_in)
+def route(
+    host="smtp.example.com",
+    port=587,
+    security="starttls",
+    account=None,
+    log_in=LOG_IN,
+    protocol="smtp",
+):
+    endpoint = Endpoint(host, port, Security(security), credentials=log_in, protocol=protocol)
     return Route(account, MailerOptions(), Rule.SETTINGS, endpoint)
+
+
+LOCAL_LMTP = route("localhost", 24, security="none", log_in=None, protocol="lmtp")
 
 
 def certificate_error(code):
@@ -53,6 +64,23 @@ def certificate_error(code):
             route("/run/smtp", security="none"),
             "a mail server listens at /run/smtp",
         ),
+        (ConnectError(stage="CONNECT"), LOCAL_LMTP, "LMTP has no port of its own"),
+        (
+            HelloRefused(stage="EHLO", reply=Reply(500)),
+            LOCAL_LMTP,
+            "does not speak LMTP. Choose SMTP with the option protocol.",
+        ),
+        (
+            HelloRefused(stage="EHLO", reply=Reply(502)),
+            route(account=ACCOUNT),
+            "choose LMTP in the account.",
+        ),
+        (
+            NotSupported(stage="EHLO", reply=Reply(500), reason="no-esmtp"),
+            route(),
+            "choose LMTP with the option protocol.",
+        ),
+        (RecipientsRefused(reply=Reply(550)), LOCAL_LMTP, "its own mailboxes only"),
         (ConnectError(stage="CONNECT", reason="source-address"), route("::1"), "source_address"),
         (TimedOut(stage="GREETING"), route(port=465), "use security 'implicit_tls'"),
         (TLSError(stage="TLS", reason="certificate"), route(), "with the option ca_file"),
@@ -93,6 +121,7 @@ def test_a_rule_speaks(error, tried, expected):
     [
         (TimedOut(stage="GREETING"), route(port=465, security="implicit_tls")),
         (TimedOut(stage="GREETING"), route(port=587)),
+        (HelloRefused(stage="EHLO", reply=Reply(550)), route()),
         (SenderRefused(reply=Reply(450)), route()),
         (RecipientsRefused(reply=Reply(450)), route()),
     ],

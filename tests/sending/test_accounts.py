@@ -411,6 +411,16 @@ def test_one_query_loads_the_enabled_accounts_of_a_scope(fresh, django_assert_nu
         assert [account.slug for account in load_accounts("default", "")] == ["a", "b"]
 
 
+ASKED = {
+    "protocol": "lmtp",
+    "bdat": "eager",
+    "recipients": "all",
+    "require_tls": True,
+    "dsn_notify": "FAILURE,DELAY",
+    "dsn_ret": "HDRS",
+}
+
+
 @pytest.mark.django_db
 def test_an_account_is_loaded_whole_with_its_password_sealed(fresh):
     row = create(
@@ -425,6 +435,7 @@ def test_an_account_is_loaded_whole_with_its_password_sealed(fresh):
         is_default=True,
         timeout=4,
         allow_auth_without_tls=True,
+        **ASKED,
     )
     (loaded,) = load_accounts("default", "")
     assert loaded == Account(
@@ -442,6 +453,7 @@ def test_an_account_is_loaded_whole_with_its_password_sealed(fresh):
         is_default=True,
         timeout=4,
         allow_auth_without_tls=True,
+        **ASKED,
     )
     assert "s3cret" not in repr(loaded)
     assert loaded.password.reveal() == "s3cret"

@@ -10,6 +10,7 @@ from django_smtpauth.sending import routing
 from django_smtpauth.sending.accounts import Account, Snapshot
 from django_smtpauth.sending.mailer import MailerOptions, backend_options
 from django_smtpauth.sending.option_values import InvalidOption, Password
+from django_smtpauth.sending.options import DSN
 from django_smtpauth.sending.proxies import Proxy
 from django_smtpauth.sending.routing import (
     AccountNotFound,
@@ -82,6 +83,7 @@ def test_the_account_that_was_asked_for():
 def test_the_message_wins_over_the_mailer_and_the_mailer_over_the_defaults():
     plain = MailerOptions(account="nobody")
     assert route(account="club", message="news", plain=plain).account == NEWS
+    assert route(account="club", message="news", plain=plain) == route(account="news")
     assert route(account="club", plain=plain).account == CLUB
     assert route(plain=MailerOptions(account="club")).account == CLUB
 
@@ -303,9 +305,55 @@ def test_the_time_out_comes_from_the_nearest(given, own, default, result):
     assert options.timeout == result
 
 
-@pytest.mark.parametrize("wrong", [{"security": "tls"}, {"host": "a b"}, {"timeout": -1.0}])
+REPORTS = DSN(notify=("FAILURE", "DELAY"))
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "said", "own", "default"),
+    [
+        ("bdat", "never", {"bdat": "eager"}, "eager", "after_rcpt"),
+        ("recipients", "any", {"recipients": "all"}, "all", "any"),
+        ("require_tls", True, {"require_tls": False}, False, True),
+        ("dsn", DSN(ret="FULL"), {"dsn_notify": "FAILURE,DELAY"}, REPORTS, DSN(envid="1")),
+        ("dsn", DSN(ret="FULL"), {"dsn_ret": "HDRS"}, DSN(ret="HDRS"), REPORTS),
+    ],
+)
+def test_what_is_asked_of_the_delivery_comes_from_the_nearest(option, given, said, own, default):
+    given, default = MailerOptions(**{option: given}), MailerOptions(**{option: default})
+
+    def result(account, given):
+        return getattr(account_options(account, given, default), option)
+
+    assert result(account("club", **said), given) == getattr(given, option)
+    assert result(account("club", **said), NOTHING) == own
+    assert result(CLUB, NOTHING) == getattr(default, option)
+
+
+def test_the_protocol_is_the_server_s_and_so_the_account_s():
+    local = account("local", security="none", protocol="lmtp")
+    built = account_endpoint(local, account_options(local, NOTHING, MailerOptions()))
+    assert (built.protocol, built.address[1]) == ("lmtp", 24)
+    assert account_options(CLUB, NOTHING, MailerOptions(protocol="lmtp")).protocol == "smtp"
+    chosen = route((local,), protocol="lmtp")
+    assert (chosen.rule, chosen.account) == (Rule.EXPLICIT_OPTIONS, None)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"security": "tls"},
+        {"host": "a b"},
+        {"timeout": -1.0},
+        {"protocol": "uucp"},
+        {"bdat": "always"},
+        {"recipients": "most"},
+        {"dsn_notify": "NEVER,DELAY"},
+        {"dsn_ret": "BODY"},
+    ],
+)
 def test_a_value_written_past_the_forms_is_an_error_of_that_account(wrong):
-    with pytest.raises(InvalidOption, match=f"account club, {next(iter(wrong))}: "):
+    option = next(iter(wrong)).partition("_")[0]
+    with pytest.raises(InvalidOption, match=f"account club, {option}: "):
         account_options(account("club", **wrong))
 
 

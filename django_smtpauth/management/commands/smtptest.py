@@ -32,6 +32,9 @@ from django_smtpauth.smtp.transcript import render
 WIDTH = 79
 INDENT = " " * 12
 
+TAKEN = "The server took the message. If it does not arrive, look among the spam."
+DELIVERED = "The server delivered the message: in LMTP it answers for each mailbox."
+
 BODY = """\
 This is a test message from the Django site "{site}" on {host}.
 
@@ -137,7 +140,8 @@ class Command(BaseCommand):
     def _tell_route(self, route: Route, message: EmailMessage) -> None:
         if route.rule is Rule.SETTINGS:
             self._note_unknown_accounts()
-        self._row("Server", f"{route.endpoint.name}\n({route.rule.value})")
+        spoken = ", by LMTP" if route.endpoint.protocol == "lmtp" else ""
+        self._row("Server", f"{route.endpoint.name}{spoken}\n({route.rule.value})")
         if message.to:
             self._row("From", str(message.from_email))
 
@@ -172,11 +176,14 @@ class Command(BaseCommand):
         if done.result is None:
             self._good("Connection and log-in work. Nothing was sent: give an address for that.")
             return
+        lmtp = done.route.endpoint.protocol == "lmtp"
         refused = len(done.result.refused)
         if refused:
             total = len(done.result.recipients)
-            raise CommandError(f"RCPT failed: {refused} of {total} recipients refused.")
-        self._good("The server took the message. If it does not arrive, look among the spam.")
+            # The verdicts of LMTP come after the content.
+            stage = "LMTP" if lmtp else "RCPT"
+            raise CommandError(f"{stage} failed: {refused} of {total} recipients refused.")
+        self._good(DELIVERED if lmtp else TAKEN)
 
     def _explain(self, error: Exception, route: Route | None = None) -> None:
         stage = stage_of(error) if route is not None else "SETTINGS"
