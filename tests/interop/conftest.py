@@ -1,19 +1,20 @@
-"""Fixtures around a running Postfix with Dovecot."""
+"""Fixtures: real servers, and messages to send them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
 from email.utils import formatdate, make_msgid
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.mail import EmailMultiAlternatives
 
+from tests.interop.exim import Exim
+from tests.interop.messages import MessageFactory
 from tests.interop.postfix import Postfix
 from tests.requirements import require_server
-
-MessageFactory = Callable[..., EmailMultiAlternatives]
 
 
 @pytest.fixture
@@ -23,6 +24,16 @@ def postfix() -> Postfix:
     if not path:
         require_server("SMTPAUTH_INTEROP_JSON names no description of a running Postfix")
     return Postfix.read(path)
+
+
+@pytest.fixture(scope="session")
+def exim() -> Iterator[Exim]:
+    """An instance for the session, from the program that SMTPAUTH_INTEROP_EXIM names."""
+    program = os.environ.get("SMTPAUTH_INTEROP_EXIM")
+    if not program:
+        require_server("SMTPAUTH_INTEROP_EXIM names no program")
+    with Exim(Path(program)) as running:
+        yield running
 
 
 @pytest.fixture
