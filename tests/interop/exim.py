@@ -62,7 +62,9 @@ USERS = [
     User("jürgen", "müller", "jürgen@example.test"),
 ]
 
-_ADDED = re.compile(rb"Return-path: .*\nEnvelope-to: (.*)\nReceived: .*\n(?:\t.*\n)*")
+_ADDED = re.compile(
+    rb"Return-path: .*\nEnvelope-to: ((?:.*,\n\s+)*.*)\nReceived: .*\n(?:\t.*\n)*"
+)
 _COMPLETED = re.compile(r"^\S+ \S+ (\S+) Completed$", re.MULTILINE)
 _RECEIVED = re.compile(r"^\S+ \S+ (\S+) <= (.*) for (.*)$", re.MULTILINE)
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
@@ -94,7 +96,7 @@ class Exim(RealServer):
         self._program = program
         self.alice, self.bob, self.carol, self.jürgen = USERS
         self._listeners: dict[str, Listener] = {}
-        self._copies: dict[str, tuple[str, bytes]] = {}
+        self._copies: dict[str, tuple[list[str], bytes]] = {}
 
     def __enter__(self) -> Exim:
         with ExitStack() as stack:
@@ -127,9 +129,10 @@ class Exim(RealServer):
         self._read_mail()
         header = f"\nMessage-ID: {message_id}\n".encode()
         found: dict[str, list[bytes]] = {}
-        for address, content in self._copies.values():
+        for addresses, content in self._copies.values():
             if header in b"\n" + content[: content.find(b"\n\n") + 1]:
-                found.setdefault(address, []).append(content)
+                for address in addresses:
+                    found.setdefault(address, []).append(content)
         return found
 
     def receptions(self, message_id: str) -> list[Reception]:
@@ -164,7 +167,8 @@ class Exim(RealServer):
                 stored = file.read_bytes()
                 added = _ADDED.match(stored)
                 assert added is not None
-                self._copies[file.name] = added[1].decode(), stored[added.end() :]
+                addresses = added[1].decode().replace(",", " ").split()
+                self._copies[file.name] = addresses, stored[added.end() :]
 
     def _write_files(self) -> None:
         folder = self._folder
