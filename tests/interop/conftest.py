@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.core.mail import EmailMultiAlternatives
 
+from tests.interop.dovecot import SERVICES, Dovecot
 from tests.interop.exim import Exim
 from tests.interop.messages import MessageFactory
 from tests.interop.postfix import Postfix
@@ -33,6 +34,16 @@ def exim() -> Iterator[Exim]:
     if not program:
         require_server("SMTPAUTH_INTEROP_EXIM names no program")
     with Exim(Path(program)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def dovecot(exim: Exim) -> Iterator[Dovecot]:
+    """An instance for the session; what is submitted to it goes on to Exim."""
+    missing = [str(path) for path in SERVICES if not path.exists()]
+    if missing:
+        require_server(f"{' and '.join(missing)} are not installed")
+    with Dovecot(exim.port("plain")) as running:
         yield running
 
 

@@ -62,9 +62,7 @@ USERS = [
     User("jürgen", "müller", "jürgen@example.test"),
 ]
 
-_ADDED = re.compile(
-    rb"Return-path: .*\nEnvelope-to: ((?:.*,\n\s+)*.*)\nReceived: .*\n(?:\t.*\n)*"
-)
+_ADDED = re.compile(rb"Return-path: .*\nEnvelope-to: ((?:.*,\n\s+)*.*)\nReceived: .*\n(?:\t.*\n)*")
 _COMPLETED = re.compile(r"^\S+ \S+ (\S+) Completed$", re.MULTILINE)
 _RECEIVED = re.compile(r"^\S+ \S+ (\S+) <= (.*) for (.*)$", re.MULTILINE)
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
