@@ -14,6 +14,7 @@ from django.core.mail import EmailMultiAlternatives
 from tests.interop.dovecot import SERVICES, Dovecot
 from tests.interop.exim import Exim
 from tests.interop.messages import MessageFactory
+from tests.interop.nodemailer import Nodemailer
 from tests.interop.postfix import Postfix
 from tests.requirements import require_server
 
@@ -44,6 +45,16 @@ def dovecot(exim: Exim) -> Iterator[Dovecot]:
     if missing:
         require_server(f"{' and '.join(missing)} are not installed")
     with Dovecot(exim.port("plain")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def nodemailer() -> Iterator[Nodemailer]:
+    """An instance for the session, from the folder that SMTPAUTH_INTEROP_NODE names."""
+    folder = os.environ.get("SMTPAUTH_INTEROP_NODE")
+    if not folder:
+        require_server("SMTPAUTH_INTEROP_NODE names no folder with smtp-server")
+    with Nodemailer(Path(folder)) as running:
         yield running
 
 
