@@ -199,7 +199,7 @@ class Exim(RealServer):
             "small": Listener(small, Security.STARTTLS),
             "bare": Listener(bare, Security.NONE),
         }
-        macros = f"FOLDER = {self._folder}\nSASL_REALM = {DOMAIN}\n"
+        macros = f"PROGRAM = {self._program}\nFOLDER = {self._folder}\nSASL_REALM = {DOMAIN}\n"
         macros += f"PORT_IMPLICIT = {implicit}\nPORT_PLAIN = {plain}\n"
         (self._folder / "exim.conf").write_text(macros + CONFIGURATION.read_text())
         for name, ports, options in (
