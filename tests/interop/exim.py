@@ -3,6 +3,7 @@
     exim.backend("starttls", exim.alice)           our backend on one of its ports
     exim.delivered(message)                        every copy that was delivered
     exim.receptions(message_id)                    what the log says of how it came in
+    exim.reports(message_id)                       delivery reports to the sender
 
 | port | TLS | AUTH | for |
 | --- | --- | --- | --- |
@@ -66,6 +67,7 @@ _ADDED = re.compile(rb"Return-path: .*\nEnvelope-to: ((?:.*,\n\s+)*.*)\nReceived
 _COMPLETED = re.compile(r"^\S+ \S+ (\S+) Completed$", re.MULTILINE)
 _RECEIVED = re.compile(r"^\S+ \S+ (\S+) <= (.*) for (.*)$", re.MULTILINE)
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
+_REPORT = re.compile(r"^\S+ \S+ (\S+) <= <> R=(\S+) ", re.MULTILINE)
 _FIELD = re.compile(r' (\w+)=("[^"]*"|\S+)')
 
 
@@ -122,9 +124,7 @@ class Exim(RealServer):
 
     def copies(self, message_id: str) -> dict[str, list[bytes]]:
         """As `delivered()`, by Message-ID."""
-        waiting = {reception.queue_id for reception in self.receptions(message_id)}
-        wait_for(lambda: waiting <= set(_COMPLETED.findall(self._log())), f"the end of {waiting}")
-        self._read_mail()
+        self._wait_until_completed({one.queue_id for one in self.receptions(message_id)})
         header = f"\nMessage-ID: {message_id}\n".encode()
         found: dict[str, list[bytes]] = {}
         for addresses, content in self._copies.values():
@@ -132,6 +132,15 @@ class Exim(RealServer):
                 for address in addresses:
                     found.setdefault(address, []).append(content)
         return found
+
+    def reports(self, message_id: str) -> list[bytes]:
+        """The delivery reports (RFC 3464) that the sender got, asked for by NOTIFY."""
+        queue_ids = {one.queue_id for one in self.receptions(message_id)}
+        self._wait_until_completed(queue_ids)
+        reported = _REPORT.findall(self._log())
+        self._wait_until_completed({report for report, about in reported if about in queue_ids})
+        header = f"\nReferences: {message_id}\n".encode()
+        return [content for _, content in self._copies.values() if header in content]
 
     def receptions(self, message_id: str) -> list[Reception]:
         """How the messages of that Message-ID came in; Exim logs it before it answers."""
@@ -159,7 +168,11 @@ class Exim(RealServer):
             "utf-8", "replace"
         )
 
-    def _read_mail(self) -> None:
+    def _wait_until_completed(self, queue_ids: set[str]) -> None:
+        """Then all that came of them is in `_copies`."""
+        wait_for(
+            lambda: queue_ids <= set(_COMPLETED.findall(self._log())), f"the end of {queue_ids}"
+        )
         for file in (self._folder / "mail" / "new").iterdir():
             if file.name not in self._copies:
                 stored = file.read_bytes()
