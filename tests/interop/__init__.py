@@ -1,8 +1,9 @@
 """Against the servers of other people, on loopback.
 
 Postfix with Dovecot runs before the tests (`postfix.py`); the others are started by them
-(`exim.py`, `dovecot.py`, `nodemailer.py`) and shared by a session. `.ci/mail_servers FOLDER` puts
-them on a Debian machine. A test whose server is absent is skipped, in CI it fails.
+(`exim.py`, `dovecot.py`, `nodemailer.py`, `postgresql.py`) and shared by a session.
+`.ci/interop_servers FOLDER` puts them on a Debian machine. A test whose server is absent is
+skipped, in CI it fails.
 
 What each announces; test_offers.py holds this table against the running servers. "TLS" is the
 last EHLO inside TLS.
@@ -32,5 +33,6 @@ last EHLO inside TLS.
 | XOAUTH2 | yes | | | | yes |
 
 EXTERNAL is there for clients with a certificate. smtp-server speaks LMTP, too. BINARYMIME, LIMITS
-and SCRAM with -PLUS are announced by no server that Debian 12 or npm has.
+and SCRAM with -PLUS are announced by no mail server that Debian 12, npm or PyPI has;
+SCRAM-SHA-256-PLUS is judged by PostgreSQL.
 """

@@ -16,6 +16,7 @@ from tests.interop.exim import Exim
 from tests.interop.messages import MessageFactory
 from tests.interop.nodemailer import Nodemailer
 from tests.interop.postfix import Postfix
+from tests.interop.postgresql import PostgreSQL
 from tests.requirements import require_server
 
 
@@ -55,6 +56,16 @@ def nodemailer() -> Iterator[Nodemailer]:
     if not folder:
         require_server("SMTPAUTH_INTEROP_NODE names no folder with smtp-server")
     with Nodemailer(Path(folder)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """An instance for the session, by the programs in SMTPAUTH_INTEROP_POSTGRESQL."""
+    programs = os.environ.get("SMTPAUTH_INTEROP_POSTGRESQL")
+    if not programs:
+        require_server("SMTPAUTH_INTEROP_POSTGRESQL names no folder of programs")
+    with PostgreSQL(Path(programs)) as running:
         yield running
 
 

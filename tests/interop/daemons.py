@@ -71,10 +71,17 @@ def free_ports(count: int) -> list[int]:
 
 
 class Daemon:
-    """A process in the foreground, in a process group of its own; the block ends it."""
+    """A process in the foreground, in a process group of its own; the block ends it.
+
+    env: added to the environment. user: who runs it, instead of root.
+    """
 
     def __init__(
-        self, command: Sequence[str | Path], output: Path, env: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str | Path],
+        output: Path,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
     ) -> None:
         self._output = output
         with output.open("wb") as stream:
@@ -85,6 +92,7 @@ class Daemon:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(env or {})},
                 start_new_session=True,
+                user=user,
             )
 
     def __enter__(self) -> Daemon:
