@@ -116,8 +116,10 @@ def test_a_client_certificate_is_shown(exim: Exim, new_message: MessageFactory, 
 
 
 def test_without_the_ca_nothing_verifies(exim: Exim) -> None:
-    with pytest.raises(TLSError, match=r"unable to get local issuer|self-signed certificate in"):
+    with pytest.raises(TLSError) as caught:
         exim.backend("starttls", ca_file=None).open()
+
+    assert (caught.value.stage, caught.value.reason) == ("TLS", "certificate")
 
 
 @pytest.mark.parametrize(
