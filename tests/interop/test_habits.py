@@ -107,6 +107,15 @@ def test_dovecot_dies_of_an_envelope_behind_a_message_without_reset(dovecot: Dov
         assert client.rest() == b""
 
 
+def test_dovecot_dies_of_a_chunk_behind_a_refused_sender(dovecot: Dovecot) -> None:
+    """Where the server behind it refuses: not even that refusal is passed on."""
+    token = base64.b64encode(f"\0{dovecot.alice.login}\0{dovecot.alice.password}".encode())
+    with dovecot.raw("submission") as client:
+        assert client.ask(b"AUTH PLAIN " + token)[0].startswith(b"235 ")
+        client.send(ENVELOPE.replace(b"alice", b"refused-sender") + EMPTY_CHUNK)
+        assert client.rest() == b""
+
+
 def test_exim_hangs_up_when_a_command_is_none(exim: Exim) -> None:
     """An octet too many behind a chunk ends the session: 554, a matter of synchronisation."""
     with exim.raw("plain") as client:
