@@ -11,6 +11,7 @@ Everything listens on 127.0.0.1 or on a Unix socket, and is ended by its process
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import pwd
 import shutil
@@ -120,7 +121,7 @@ class Daemon:
     def wait_for(self, *addresses: int | Path) -> None:
         """Wait until all of them (ports, Unix sockets) take connections."""
         for address in addresses:
-            self.wait_until(lambda address=address: _accepts(address), f"{address}")
+            self.wait_until(functools.partial(_accepts, address), f"{address}")
 
     def stop(self) -> None:
         """End the daemon and the children it left."""

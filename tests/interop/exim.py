@@ -194,9 +194,9 @@ class Exim(RealServer):
             f"pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {folder}/sasldb\n"
         )
         for user in USERS:
-            command = [self._program.with_name("saslpasswd2"), "-p", "-c", "-f", folder / "sasldb"]
+            program, name = self._program.with_name("saslpasswd2"), user.login.partition("@")[0]
             subprocess.run(
-                [*command, "-u", DOMAIN, user.login.partition("@")[0]],
+                [program, "-p", "-c", "-f", folder / "sasldb", "-u", DOMAIN, name],
                 input=user.password.encode(),
                 check=True,
                 capture_output=True,
@@ -215,18 +215,14 @@ class Exim(RealServer):
         macros = f"PROGRAM = {self._program}\nFOLDER = {self._folder}\nSASL_REALM = {DOMAIN}\n"
         macros += f"PORT_IMPLICIT = {implicit}\nPORT_PLAIN = {plain}\n"
         (self._folder / "exim.conf").write_text(macros + CONFIGURATION.read_text())
-        for name, ports, options in (
-            ("main", [starttls, implicit, plain], []),
-            ("small", [small], ["-DSMALL"]),
-            ("bare", [bare], ["-DBARE"]),
+        for name, ports, option in (
+            ("main", [starttls, implicit, plain], "-DMAIN"),
+            ("small", [small], "-DSMALL"),
+            ("bare", [bare], "-DBARE"),
         ):
-            daemon = Daemon(
-                [
-                    *(self._program, "-bdf", "-C", self._folder / "exim.conf", *options),
-                    *("-oP", self._folder / f"{name}.pid"),
-                    *("-oX", " : ".join(str(port) for port in ports)),
-                ],
-                self._folder / f"{name}.output",
-                {"SASL_CONF_PATH": str(self._folder / "sasl")},
-            )
+            command: list[str | Path] = [self._program, "-bdf", option]
+            command += ["-C", self._folder / "exim.conf", "-oP", self._folder / f"{name}.pid"]
+            command += ["-oX", " : ".join(str(port) for port in ports)]
+            environment = {"SASL_CONF_PATH": str(self._folder / "sasl")}
+            daemon = Daemon(command, self._folder / f"{name}.output", environment)
             stack.enter_context(daemon).wait_for(*ports)

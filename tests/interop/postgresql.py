@@ -89,28 +89,27 @@ class PostgreSQL:
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         daemon = Daemon([self._programs / "postgres", "-D", data, *options], output, user=USER)
-        stack.enter_context(daemon).wait_for(self.port)
+        stack.enter_context(daemon).wait_until(self._ready, f"{self.port}")
+
+    def _ready(self) -> bool:
+        """Before, it refuses connections, or takes them and says that it starts up."""
+        try:
+            self.session().close()
+        except (ConnectionRefusedError, RefusedError):
+            return False
+        return True
 
 
 class Session:
     """A connection inside TLS, up to the list of mechanisms; a context manager."""
 
     def __init__(self, port: int, ca_file: str) -> None:
-        with ExitStack() as stack:
-            plain = stack.enter_context(socket.create_connection((HOST, port), timeout=20))
-            plain.sendall(struct.pack("!II", 8, _SSL_REQUEST))
-            assert plain.recv(1) == b"S"
-            context = ssl.create_default_context(cafile=ca_file)
-            self._socket = context.wrap_socket(plain, server_hostname=TLS_NAME)
-            stack.pop_all()
-        certificate = self._socket.getpeercert(binary_form=True)
-        assert certificate is not None
-        self.certificate: bytes = certificate
-        parameters = f"user\0{LOGIN}\0database\0postgres\0\0".encode()
-        self._socket.sendall(struct.pack("!II", 8 + len(parameters), _PROTOCOL_3) + parameters)
-        kind, names = self._message()
-        assert kind == _SASL
-        self.offered = [name.decode() for name in names.split(b"\0") if name]
+        self._socket = socket.create_connection((HOST, port), timeout=20)
+        try:
+            self._open(ssl.create_default_context(cafile=ca_file))
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Session:
         return self
@@ -121,6 +120,9 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._socket.close()
 
     def authenticate(self, mechanism: Mechanism, login: Login) -> bool:
@@ -134,7 +136,8 @@ class Session:
         answer = dialogue.send(challenge)
         while isinstance(answer, Call):
             answer = dialogue.send(answer.function())
-        assert (kind, isinstance(answer, bytes)) == (_CONTINUE, True)
+        assert kind == _CONTINUE
+        assert isinstance(answer, bytes)
         self._send(answer)
         kind, signature = self._message()
         assert kind == _FINAL
@@ -143,6 +146,20 @@ class Session:
         with contextlib.suppress(StopIteration):
             dialogue.send(None)
         return kind == _OK
+
+    def _open(self, context: ssl.SSLContext) -> None:
+        self._socket.sendall(struct.pack("!II", 8, _SSL_REQUEST))
+        assert self._socket.recv(1) == b"S"
+        tls = context.wrap_socket(self._socket, server_hostname=TLS_NAME)
+        self._socket = tls
+        certificate = tls.getpeercert(binary_form=True)
+        assert certificate is not None
+        self.certificate: bytes = certificate
+        parameters = f"user\0{LOGIN}\0database\0postgres\0\0".encode()
+        tls.sendall(struct.pack("!II", 8 + len(parameters), _PROTOCOL_3) + parameters)
+        kind, names = self._message()
+        assert kind == _SASL
+        self.offered = [name.decode() for name in names.split(b"\0") if name]
 
     def _send(self, octets: bytes) -> None:
         self._socket.sendall(b"p" + struct.pack("!I", 4 + len(octets)) + octets)
