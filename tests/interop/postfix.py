@@ -16,8 +16,7 @@ import fcntl
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from email import policy
 from pathlib import Path
 from typing import Any
@@ -25,13 +24,9 @@ from typing import Any
 import django
 from django.core.mail import EmailMessage
 
-from django_smtpauth.backends import EmailBackend
 from django_smtpauth.sending.results import Result
-from django_smtpauth.smtp import Connection, Credentials, Endpoint, TLSOptions, connect
-from django_smtpauth.smtp.tls import Security
-
-#: Seconds to wait for what the server does after its reply.
-PATIENCE = 20.0
+from django_smtpauth.smtp import Security
+from tests.interop.server import Listener, RealServer, User, wait_for
 
 _ADDED = re.compile(
     rb"(?:(?:Return-Path|X-Original-To|Delivered-To|Received):.*\n(?:[ \t].*\n)*)+"
@@ -48,16 +43,7 @@ _SECURITY = {
 }
 
 
-@dataclass(frozen=True)
-class User:
-    """A login and the one address that it may send from."""
-
-    login: str
-    password: str
-    address: str
-
-
-class Postfix:
+class Postfix(RealServer):
     """One running instance."""
 
     def __init__(self, description: dict[str, Any]) -> None:
@@ -80,34 +66,9 @@ class Postfix:
     def read(cls, path: str) -> Postfix:
         return cls(json.loads(Path(path).read_text(encoding="utf-8")))
 
-    def port(self, name: str) -> int:
-        return int(self.description["ports"][name]["port"])
-
-    def security(self, name: str) -> Security:
-        return _SECURITY[self.description["ports"][name]["tls"]]
-
-    def backend(self, port: str, user: User | None = None, /, **options: Any) -> EmailBackend:
-        """Our backend with explicit options, as kind of TLS the one that the port is made for."""
-        given = {
-            "host": self.host,
-            "port": self.port(port),
-            "security": self.security(port).value,
-            "ca_file": self.ca_file,
-            "username": user.login if user else "",
-            "password": user.password if user else "",
-        }
-        return EmailBackend(**{**given, **options})
-
-    def connect(self, port: str, user: User | None = None, /, **options: Any) -> Connection:
-        """The engine alone."""
-        given = {
-            "host": self.host,
-            "port": self.port(port),
-            "security": self.security(port),
-            "tls": TLSOptions(ca_file=self.ca_file),
-            "credentials": Credentials(user.login, lambda: user.password) if user else None,
-        }
-        return connect(Endpoint(**{**given, **options}))
+    def listener(self, name: str) -> Listener:
+        port = self.description["ports"][name]
+        return Listener(int(port["port"]), _SECURITY[port["tls"]])
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -193,11 +154,3 @@ def comparable(octets: bytes) -> bytes:
     for number, boundary in enumerate(_BOUNDARY.findall(octets)):
         octets = octets.replace(boundary, b"boundary-%d" % number)
     return octets
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Waits until the condition is met; fails after PATIENCE seconds."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, f"{what} did not come in {PATIENCE} seconds"
-        time.sleep(0.01)

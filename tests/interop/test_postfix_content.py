@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import select
 from email import message_from_bytes, policy
-from email.message import EmailMessage as ParsedMessage
 
 import pytest
-from django.core.mail import EmailMultiAlternatives
 from django.test import override_settings
 
 from django_smtpauth.backends import EmailBackend
 from django_smtpauth.smtp import NotSupported, Status
 from tests.interop.conftest import MessageFactory
+from tests.interop.messages import BODIES, meaning, rich
 from tests.interop.postfix import Postfix, comparable, own_bytes
 
 pytestmark = pytest.mark.interop
 
 RCPT = "rcpt3@example.test"
 POSTFIX = "Postfix 3.7"
-
-BODIES = {
-    "text": "Two lines,\nplain.\n",
-    "no line end at the end": "the last line",
-    "empty": "",
-    "blank lines": "\n\n\nthree blank lines before and after\n\n\n",
-    "8-bit": "Grüße aus Köln, 密码 50 €\n",
-    "dots": ".\n..\n.hidden\n...\nnot. here\n.",
-    "a long line": "x" * 5_000 + "\n" + "ü" * 2_000 + "\n",
-    "lines of 998": "y" * 998 + "\n" + "z" * 998 + "\n",
-    "lone CR and LF": "one\rtwo\nthree\r\nfour\n",
-    "words of the protocol": "QUIT\nDATA\nRSET\n354 go\n",
-    "From at a line start": "From here on\n>From there\n",
-    "several blocks": "".join(f"{number} {'.' * (number % 70)}\n" for number in range(6_000)),
-}
 
 
 @pytest.fixture(params=["submission", "smtps", "plain", "no_chunking"])
@@ -70,7 +53,7 @@ def test_the_envelope_leaves_in_one_write_and_declares_8_bit(postfix: Postfix) -
 def test_alternative_and_attachments(
     postfix: Postfix, new_message: MessageFactory, backend: EmailBackend
 ) -> None:
-    message = rich(new_message)
+    message = rich(new_message, RCPT)
 
     assert backend.send_messages([message]) == 1
 
@@ -79,7 +62,7 @@ def test_alternative_and_attachments(
 
 
 def test_the_whole_way_from_the_settings(postfix: Postfix, new_message: MessageFactory) -> None:
-    message = rich(new_message)
+    message = rich(new_message, RCPT)
     server = {
         "host": postfix.host,
         "port": postfix.port("submission"),
@@ -100,7 +83,7 @@ def test_the_whole_way_from_the_settings(postfix: Postfix, new_message: MessageF
 def test_without_8bitmime_the_same_text_goes_in_7_bit(
     postfix: Postfix, new_message: MessageFactory
 ) -> None:
-    message = rich(new_message)
+    message = rich(new_message, RCPT)
 
     assert postfix.backend("bare").send_messages([message]) == 1
 
@@ -215,38 +198,3 @@ def test_a_connection_that_the_server_closed_meanwhile_is_opened_anew(
 
         assert backend.connection is not first
     assert all(len(postfix.delivered(message)[RCPT]) == 1 for message in messages)
-
-
-def rich(new_message: MessageFactory) -> EmailMultiAlternatives:
-    """Text that is not ASCII, HTML, and attachments of several kinds."""
-    message = new_message(
-        f'"Köln, Empfänger" <{RCPT}>',
-        "Grüße\n.\n.und ein Punkt\n",
-        subject="Grüße, 密码, and a subject that is long enough to be folded by the library 50 €",
-        reply_to=["alice@example.test"],
-        headers={"X-Umlaut": "größer"},
-    )
-    message.attach_alternative("<p>Grüße</p>\n.\n", "text/html")
-    message.attach("Übersicht.csv", "eins;zwei\r\n.\r\ndrei;vier\r\n", "text/csv")
-    message.attach("octets.bin", bytes(range(256)) * 300, "application/octet-stream")
-    inner = EmailMultiAlternatives("Inner", ".inner\n", "bob@example.test", [RCPT])
-    message.attach("inner.eml", inner.message().as_bytes(), "message/rfc822")
-    return message
-
-
-def meaning(octets: bytes) -> list[tuple[str, str | bytes]]:
-    """Header and decoded content, independent of the encoding in transit."""
-    parsed = message_from_bytes(octets, _class=ParsedMessage, policy=policy.default)
-    texts = [(name, re.sub(r"\s+", " ", value)) for name, value in parsed.items()]
-    kept = [(name, value) for name, value in texts if not name.startswith("Content-")]
-    return [*kept, *contents(parsed)]
-
-
-def contents(parsed: ParsedMessage) -> list[tuple[str, str | bytes]]:
-    found: list[tuple[str, str | bytes]] = []
-    for part in parsed.walk():
-        if not part.is_multipart():
-            data = part.get_payload(decode=True)
-            assert isinstance(data, bytes)
-            found.append((part.get_content_type(), data))
-    return found

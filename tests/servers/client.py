@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import socket
 import ssl
+from pathlib import Path
 from types import TracebackType
 
 
 class RawClient:
-    """Sends octets as told and reads whole replies; gives up after 5 seconds."""
+    """Sends octets as told and reads whole replies; gives up after 5 seconds.
 
-    def __init__(self, port: int, context: ssl.SSLContext | None = None) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=5)
+    `port` is a port of 127.0.0.1, or the path of a Unix socket.
+    """
+
+    def __init__(self, port: int | Path, context: ssl.SSLContext | None = None) -> None:
+        if isinstance(port, Path):
+            self._socket = socket.socket(socket.AF_UNIX)
+            self._socket.settimeout(5)
+            self._socket.connect(str(port))
+        else:
+            self._socket = socket.create_connection(("127.0.0.1", port), timeout=5)
         self._octets = b""
         if context is not None:
             self.start_tls(context)
