@@ -24,6 +24,7 @@ def arrived(exim: Exim, message: EmailMessage) -> dict[str, list[bytes]]:
     return {address: [as_sent(copy) for copy in copies] for address, copies in delivered.items()}
 
 
+@pytest.mark.proves("STARTTLS", "implicit TLS", "AUTH", *MECHANISMS, by="Dovecot 2.3")
 @pytest.mark.parametrize("port", ["submission", "implicit"])
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 @pytest.mark.parametrize("name", ["alice", "bob", "carol"])

@@ -73,6 +73,7 @@ def test_what_is_7_bit_already_stays_as_it_is(
     assert copy == own_bytes(message)
 
 
+@pytest.mark.proves("SMTPUTF8", by="Exim 4.96")
 def test_local_parts_that_are_not_ascii(exim: Exim, new_message: MessageFactory) -> None:
     message = new_message(["Jürgen <jürgen@example.test>", RCPT], from_email="jürgen@example.test")
 

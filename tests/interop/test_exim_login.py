@@ -24,10 +24,12 @@ pytestmark = pytest.mark.interop
 RCPT = "rcpt1@example.test"
 USERS = ["alice", "bob", "carol", "jürgen"]
 PROOFS = ["CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"]
-MECHANISMS = ["PLAIN", "LOGIN", *PROOFS]
+MECHANISMS = ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 TLS_PORTS = ["starttls", "implicit"]
+EXIM = "Exim 4.96"
 
 
+@pytest.mark.proves("SMTP", "STARTTLS", "implicit TLS", "AUTH", *MECHANISMS, by=EXIM)
 @pytest.mark.parametrize("port", TLS_PORTS)
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 @pytest.mark.parametrize("name", USERS)

@@ -190,19 +190,6 @@ def test_a_message_that_the_server_finds_too_large(
     assert [counts(exim, m) for m in (large, small)] == [{}, {RCPT: 1}]
 
 
-def test_more_recipients_than_the_server_takes(exim: Exim, new_message: MessageFactory) -> None:
-    addresses = [f"rcpt{n}@example.test" for n in range(40, 55)]
-    message = new_message(addresses)
-
-    assert exim.backend("small").send_messages([message]) == 1
-
-    result = message.smtp_result
-    accepted = result.accepted
-    assert accepted[:10] == addresses[:10]
-    assert {result.recipients[a].reply.code for a in addresses if a not in accepted} <= {452}
-    assert counts(exim, message) == dict.fromkeys(accepted, 1)
-
-
 def test_more_messages_than_a_connection_may_carry(
     exim: Exim, new_message: MessageFactory
 ) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from django_smtpauth.sending.options import DSN, MessageOptions, RecipientOptions
 from django_smtpauth.smtp import (
     AuthenticationRefused,
     ContentRefused,
     Disconnected,
+    NotSupported,
     RecipientsRefused,
     SenderRefused,
     Status,
@@ -21,8 +23,10 @@ pytestmark = pytest.mark.interop
 
 RCPT = "rcpt3@example.test"
 MECHANISMS = ["PLAIN", "LOGIN", "CRAM-MD5"]
+SMTP_SERVER = "smtp-server 3.21"
 
 
+@pytest.mark.proves("SMTP", "STARTTLS", "implicit TLS", "AUTH", *MECHANISMS, by=SMTP_SERVER)
 @pytest.mark.parametrize("port", ["starttls", "implicit"])
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 @pytest.mark.parametrize("name", ["alice", "bob"])
@@ -118,3 +122,66 @@ def test_more_than_the_server_takes(nodemailer: Nodemailer, new_message: Message
 
     assert caught.value.reply.code == 552
     assert len(nodemailer.received(small.smtp_result.message_id)) == 1
+
+
+@pytest.mark.proves("XOAUTH2", by=SMTP_SERVER)
+@pytest.mark.parametrize("port", ["starttls", "implicit"])
+def test_a_token_logs_in(nodemailer: Nodemailer, new_message: MessageFactory, port: str) -> None:
+    message = new_message(RCPT)
+    token = nodemailer.token(nodemailer.bob)
+    options = {"username": nodemailer.bob.login, "password": None, "access_token": token}
+
+    assert nodemailer.backend(port, **options).send_messages([message]) == 1
+
+    assert message.smtp_result.attempts[0].mechanism == "XOAUTH2"
+    [received] = nodemailer.received(message.smtp_result.message_id)
+    assert received.user == nodemailer.bob.login
+
+
+def test_a_wrong_token(nodemailer: Nodemailer, new_message: MessageFactory) -> None:
+    options = {"username": "bob", "password": None, "access_token": "another-token"}
+
+    with pytest.raises(AuthenticationRefused) as caught:
+        nodemailer.backend("starttls", **options).send_messages([new_message(RCPT)])
+
+    assert caught.value.smtp_code == 535
+    assert "the server does not take the token" in str(caught.value)
+
+
+@pytest.mark.proves("REQUIRETLS", by=SMTP_SERVER)
+@pytest.mark.parametrize("port", ["starttls", "implicit"])
+def test_tls_all_the_way(nodemailer: Nodemailer, new_message: MessageFactory, port: str) -> None:
+    message = new_message(RCPT)
+
+    assert nodemailer.backend(port, require_tls=True).send_messages([message]) == 1
+
+    [received] = nodemailer.received(message.smtp_result.message_id)
+    assert received.parameters["requireTLS"] is True
+
+
+@pytest.mark.parametrize("options", [{"verify": False}, {"security": "none"}])
+def test_tls_all_the_way_begins_here(
+    nodemailer: Nodemailer, new_message: MessageFactory, options: dict[str, object]
+) -> None:
+    message = new_message(RCPT)
+
+    with pytest.raises(NotSupported):
+        nodemailer.backend("starttls", require_tls=True, **options).send_messages([message])
+
+    assert nodemailer.received(message.smtp_result.message_id) == []
+
+
+@pytest.mark.proves("DSN", by=SMTP_SERVER)
+def test_reports_are_asked_for(nodemailer: Nodemailer, new_message: MessageFactory) -> None:
+    message = new_message([RCPT, "rcpt4@example.test"])
+    message.smtp_options = MessageOptions(  # type: ignore[attr-defined]
+        dsn=DSN(notify=("SUCCESS", "DELAY"), ret="FULL", envid="a b"),
+        recipient_options={RCPT: RecipientOptions(notify=("NEVER",))},
+    )
+
+    assert nodemailer.backend("starttls").send_messages([message]) == 1
+
+    [received] = nodemailer.received(message.smtp_result.message_id)
+    assert received.parameters["dsn"] == {"ret": "FULL", "envid": "a b"}
+    assert received.notify[RCPT]["notify"] == ["NEVER"]
+    assert received.notify["rcpt4@example.test"]["notify"] == ["SUCCESS", "DELAY"]

@@ -14,8 +14,9 @@ from django_smtpauth.sending.options import DSN, MessageOptions, RecipientOption
 from django_smtpauth.smtp import ContentRefused, NotSupported, Refused
 from django_smtpauth.smtp import connection as connection_module
 from tests.interop.conftest import MessageFactory
-from tests.interop.postfix import Postfix, own_bytes, wait_for
-from tests.interop.test_postfix_content import BODIES
+from tests.interop.messages import BODIES
+from tests.interop.postfix import Postfix, own_bytes
+from tests.interop.server import wait_for
 
 pytestmark = pytest.mark.interop
 

@@ -19,6 +19,7 @@ def login(session: Session, password: str = PASSWORD) -> Login:
     return Login(LOGIN, password, channel_binding=binding)
 
 
+@pytest.mark.proves("SCRAM-SHA-256-PLUS", by="PostgreSQL 15")
 def test_bound(postgresql: PostgreSQL) -> None:
     with postgresql.session() as session:
         assert session.offered == ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"]
