@@ -7,6 +7,7 @@ import pytest
 from django_smtpauth.smtp.delivery import ServerTraits
 from django_smtpauth.smtp.errors import (
     ContentRefused,
+    DeliveryInDoubt,
     Disconnected,
     NotSupported,
     RecipientsRefused,
@@ -183,6 +184,18 @@ def test_doubt_about_one_round_keeps_the_others_out_of_it() -> None:
     Run(at_most(2), [transaction])
     assert fates(transaction) == {"a": "in_doubt", "b": "in_doubt", "c": "accepted"}
     assert transaction.error is None
+
+
+def test_doubt_about_one_round_is_not_hidden_by_a_refusal_in_the_next() -> None:
+    """Who would send such a message again might send it twice."""
+    polite = at_most(2)._answer
+    transaction = message("a", "b", "c")
+    Run(Server(lambda line: None if line == "." else polite(line)), [transaction])
+    Run(bent(RCPT="550 5.1.1 no"), [transaction])
+
+    assert fates(transaction) == {"a": "in_doubt", "b": "in_doubt", "c": "refused"}
+    assert isinstance(transaction.error, DeliveryInDoubt)
+    assert not transaction.error.transient
 
 
 # LIMITS (RFC 9422).
