@@ -171,8 +171,12 @@ def bdat(size: int, *, last: bool) -> Command:
 
 
 def probe() -> Command:
-    """Two octets as a chunk outside of any transaction: refused, and discarded (RFC 3030 2)."""
-    return Command(Verb.PROBE, b"BDAT 2 LAST\r\n\r\n", "BDAT 2 LAST")
+    """A chunk outside of any transaction: refused, and discarded (RFC 3030 section 2).
+
+    A server that runs it as a command does not know that command, and says so. (An empty line
+    would not do: there are servers that pass over those without a word.)
+    """
+    return Command(Verb.PROBE, b"BDAT 3 LAST\r\nX\r\n", "BDAT 3 LAST")
 
 
 def rset() -> Command:

@@ -11,10 +11,10 @@ from .wire import Wire
 def discards_chunks(wire: Wire) -> Conversation[bool]:
     """Whether the server discards the octets of a chunk that it refuses (RFC 3030 section 2).
 
-    One that does not would run the message as commands. So two octets, an empty line, are sent
+    One that does not would run the message as commands. So one line that is no command is sent
     as a chunk outside of any transaction: there must be one refusal, and RSET must then have its
-    own answer. Raises SMTPError when the connection does not survive it: the empty line was
-    answered as well, so that nobody knows which reply belongs to what.
+    own answer. Raises SMTPError when the connection does not survive it: the line was answered
+    as well, so that nobody knows which reply belongs to what.
     """
     refused = (yield from wire.ask(commands.probe())).klass == 5
     if (yield from wire.ask(commands.rset())).klass != 2:
