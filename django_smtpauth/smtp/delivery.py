@@ -133,7 +133,7 @@ class Delivery:
     ) -> Conversation[None]:
         following: Transaction | None = None
         groups: EnvelopeGroups | None = None
-        while (current := following or self._next(transactions)) is not None:
+        while (current := following or (yield from self._upcoming(transactions))) is not None:
             following = None
             if groups is None and not self._fits(current):
                 break
@@ -362,6 +362,16 @@ class Delivery:
         self._again.append(transaction)
 
     # Messages
+
+    def _upcoming(
+        self, transactions: Iterator[Transaction]
+    ) -> Conversation[Transaction | None]:
+        """The next message; one that is in flight may turn out to need another round."""
+        upcoming = self._next(transactions)
+        if upcoming is None and self._flying:
+            yield from self._land(0)
+            upcoming = self._next(transactions)
+        return upcoming
 
     def _next(self, transactions: Iterator[Transaction]) -> Transaction | None:
         """The next message that may be sent to this server; others are concluded at once."""

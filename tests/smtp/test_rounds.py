@@ -126,6 +126,36 @@ def test_452_without_more_words_is_not_remembered() -> None:
     assert traits.most_recipients is None
 
 
+def test_rounds_of_the_last_message_that_flies() -> None:
+    """That it needs another round is known only when all others have been sent."""
+
+    class Late(Server):
+        """Answers the first message together with the second."""
+
+        waiting = b""
+
+        def hear(self, octets: bytes) -> bytes:
+            self.waiting += super().hear(octets)
+            if len(self.messages) == 1:
+                return b""
+            said, self.waiting = self.waiting, b""
+            return said
+
+    run = Run(
+        Late(at_most(2)._answer),
+        [message("z"), message("a", "b", "c", "d")],
+        bdat="eager",
+        max_unanswered=3,
+        traits=ServerTraits(discards_chunks=True),
+    )
+
+    assert run.error is None
+    assert [fates(done) for done in run.done] == [
+        {"z": "accepted"},
+        dict.fromkeys("abcd", "accepted"),
+    ]
+
+
 @every_way
 def test_a_refused_content_is_refused_for_those_that_waited_too(bdat: str) -> None:
     run = Run(
