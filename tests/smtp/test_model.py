@@ -62,11 +62,12 @@ manners = st.builds(
     Manners,
     lmtp=st.booleans(),
     streams=st.booleans(),
-    swallows=st.booleans(),
+    swallows=st.sampled_from([True, True, True, False]),
     answers_empty_lines=st.booleans(),
     most_recipients=st.sampled_from([None, None, 1, 2]),
 )
-extensions = st.fixed_dictionaries(
+EVERYTHING = {"PIPELINING": "", "CHUNKING": "", "SIZE": "1000000", "8BITMIME": "", "DSN": ""}
+extensions = st.just(EVERYTHING) | st.fixed_dictionaries(
     {},
     optional={
         "PIPELINING": st.just(""),
@@ -88,7 +89,6 @@ policies = st.builds(
 cuts = st.none() | st.builds(
     Cut, st.sampled_from(["handed", "arrived"]), st.integers(0, 1_500), st.booleans()
 )
-EVERYTHING = {"PIPELINING": "", "CHUNKING": "", "SIZE": "1000000", "8BITMIME": "", "DSN": ""}
 BOLDLY = Policy(bdat="eager", max_unanswered=3)
 
 
@@ -259,7 +259,9 @@ class Mail(RuleBasedStateMachine):
             return
         if outcome.reply is None:
             assert outcome.status in (Status.NOT_SENT, Status.REFUSED)
-            if outcome.status is Status.REFUSED:
+            if outcome.status is Status.NOT_SENT:
+                assert self.ledger.letters[number].all_or_none
+            else:
                 assert not any(heard.letter == number for heard in line.server.history)
             return
         serial = re.search(r"#(\d+)$", outcome.reply.lines[-1])

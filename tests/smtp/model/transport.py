@@ -82,7 +82,8 @@ class Transport:
             self._written += len(need.out)
             self._outgoing += need.out
         while True:
-            data = b"" if self._late and (self._outgoing or self._under_way) else self._read()
+            busy = self._outgoing or self._under_way or not need.want_reply
+            data = b"" if self._late and busy else self._read()
             if data or self.lost:
                 return self._arrival(data, _lost() if self.lost else None)
             if not self._outgoing and not need.want_reply:
