@@ -254,7 +254,8 @@ class Transaction:
                 SenderRefused(sender=self.envelope.sender, **self._at(Verb.MAIL, sender))
             )
         elif not self.wanted:
-            self._refuse_recipients(Verb.RCPT)
+            if self.envelope.all_or_none or not self.open_recipients:
+                self._refuse_recipients(Verb.RCPT)
         elif final is None and data is not None and data.klass != 3:
             self.conclude_unsent(ContentRefused(**self._at(Verb.DATA, data)))
         elif final is not None and final.klass != 2 and not self._by_recipient:

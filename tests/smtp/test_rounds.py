@@ -130,13 +130,13 @@ def test_rounds_of_the_last_message_that_flies() -> None:
     """That it needs another round is known only when all others have been sent."""
 
     class Late(Server):
-        """Answers the first message together with the second."""
+        """Answers messages when the client waits for it."""
 
         waiting = b""
 
         def hear(self, octets: bytes) -> bytes:
             self.waiting += super().hear(octets)
-            if len(self.messages) == 1:
+            if octets and self.lines[-1].endswith("LAST"):
                 return b""
             said, self.waiting = self.waiting, b""
             return said
@@ -242,6 +242,29 @@ def test_no_more_recipients_than_the_server_takes(pipelining: bool) -> None:
         {"z": "accepted"},
         dict.fromkeys("abcde", "accepted"),
     ]
+
+
+@every_way
+@pytest.mark.parametrize("limits", ["RCPTMAX=1", "RCPTDOMAINMAX=1"])
+@pytest.mark.parametrize("hello", ["EHLO", "LHLO"])
+def test_a_round_in_which_nobody_was_accepted_is_not_the_last(
+    bdat: str, limits: str, hello: str
+) -> None:
+    transaction = message("no@one", "a@two")
+    ehlo = CHUNKING.replace("250 ", f"250-LIMITS {limits}\r\n250 ")
+    replies: dict[str, Entry] = {
+        "EHLO": ehlo,
+        "LHLO": ehlo,
+        "RCPT TO:<no@one>": "550 5.1.1 no",
+        "DATA": ["503 5.5.1 no", "354 go"],
+    }
+    for _ in range(2):
+        if not transaction.done:
+            Run(bent(**replies), [transaction], hello=hello, bdat=bdat)  # type: ignore[arg-type]
+            replies["DATA"] = "354 go"
+
+    assert fates(transaction) == {"no": "refused", "a": "accepted"}
+    assert transaction.error is None
 
 
 def test_the_smaller_limit_counts() -> None:
