@@ -170,9 +170,10 @@ def bdat(size: int, *, last: bool) -> Command:
     return Command(verb, _line(words), f"{' '.join(words)} [content]", payload=size)
 
 
-def probe() -> Command:
-    """Two octets as a chunk outside of any transaction: refused, and discarded (RFC 3030 2)."""
-    return Command(Verb.PROBE, b"BDAT 2 LAST\r\n\r\n", "BDAT 2 LAST")
+def probe(octets: bytes) -> Command:
+    """A chunk outside of any transaction: refused, and discarded (RFC 3030 section 2)."""
+    line = _line(("BDAT", str(len(octets)), "LAST"))
+    return Command(Verb.PROBE, line + octets, line.decode().strip())
 
 
 def rset() -> Command:

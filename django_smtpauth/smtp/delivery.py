@@ -97,8 +97,8 @@ class Delivery:
         self._flying: deque[Transaction] = deque()
         # Those that have recipients left for another round.
         self._again: deque[Transaction] = deque()
-        # The one whose envelope left behind a message's end and may still be refused for that.
-        self._streamed: Transaction | None = None
+        # Those whose envelope left behind a message's end and may still be refused for that.
+        self._streamed: set[Transaction] = set()
 
     def run(
         self, transactions: Iterator[Transaction], began: float | None = None
@@ -108,6 +108,7 @@ class Delivery:
         began: when the operation that includes the first message began, by the driver's clock.
         """
         try:
+            self._wire.patience.start(began)
             yield from self._prove_chunks()
             yield from self._stream(transactions, began)
         except SMTPError as error:
@@ -120,8 +121,9 @@ class Delivery:
 
     def _prove_chunks(self) -> Conversation[None]:
         """Once per server, before the first chunk that does not wait for the envelope."""
+        wanted = self._policy.bdat == "eager" and self._traits.discards_chunks is None
         offered = self._pipelining and self._session.extensions.chunking
-        if self._policy.bdat == "eager" and offered and self._traits.discards_chunks is None:
+        if wanted and offered and self._session.state is State.READY:
             # If this connection does not survive it, that is the answer for the next one.
             self._traits.discards_chunks = False
             self._traits.discards_chunks = yield from discards_chunks(self._wire)
@@ -131,7 +133,7 @@ class Delivery:
     ) -> Conversation[None]:
         following: Transaction | None = None
         groups: EnvelopeGroups | None = None
-        while (current := following or self._next(transactions)) is not None:
+        while (current := following or (yield from self._upcoming(transactions))) is not None:
             following = None
             if groups is None and not self._fits(current):
                 break
@@ -168,7 +170,7 @@ class Delivery:
         )
         if transaction not in self._under_way:
             self._under_way.append(transaction)
-        self._streamed = None
+        self._streamed.discard(transaction)
         data = not self._in_chunks(transaction)
         return EnvelopeGroups(session, transaction, pipelining=self._pipelining, data=data)
 
@@ -279,7 +281,7 @@ class Delivery:
         if following is None or not streams or not self._fits(following):
             return None, b""
         groups = self._begin(following)
-        self._streamed = following
+        self._streamed.add(following)
         return groups, groups.next()
 
     def _write_content(self, out: bytes) -> Conversation[None]:
@@ -314,6 +316,7 @@ class Delivery:
         return (
             self._policy.bdat == "eager"
             and self._traits.discards_chunks is True
+            and self._in_chunks(transaction)
             and self._pipelining
             and not transaction.envelope.all_or_none
             # A larger one is not sent before the server has agreed to its envelope.
@@ -327,13 +330,15 @@ class Delivery:
         self, transaction: Transaction, groups: EnvelopeGroups
     ) -> Conversation[None]:
         """The whole message in one write; its replies are waited for as late as allowed."""
+        if self._flying:
+            self._streamed.add(transaction)
         out = groups.next()
         for octets, last in transaction.content.chunks():
             out += self._chunk(transaction, octets, last=last)
         self._wire.patience.flow()
         yield from self._write_content(out)
         self._flying.append(transaction)
-        yield from self._land(self._policy.max_unanswered - 1)
+        yield from self._land(self._policy.max_unanswered - 1 if self._traits.streams else 0)
 
     def _land(self, left: int) -> Conversation[None]:
         """Waits until at most so many eager messages lack a reply; concludes the others."""
@@ -342,13 +347,30 @@ class Delivery:
             self._stop_if_closed()
             self._stop_if_refused_early()
             if not self._awaited(self._flying[0]):
-                self._conclude(self._flying.popleft())
+                self._conclude_flight(self._flying.popleft())
             elif len(self._flying) > left:
                 yield from self._wire.until(lambda: not self._awaited(self._flying[0]))
             else:
                 break
+        self._stop_if_refused_early()
+
+    def _conclude_flight(self, transaction: Transaction) -> None:
+        if not self._refused_for_streaming(transaction):
+            self._conclude(transaction)
+            return
+        self._traits.streams = False
+        self._under_way.remove(transaction)
+        self._again.append(transaction)
 
     # Messages
+
+    def _upcoming(self, transactions: Iterator[Transaction]) -> Conversation[Transaction | None]:
+        """The next message; one that is in flight may turn out to need another round."""
+        upcoming = self._next(transactions)
+        if upcoming is None and self._flying:
+            yield from self._land(0)
+            upcoming = self._next(transactions)
+        return upcoming
 
     def _next(self, transactions: Iterator[Transaction]) -> Transaction | None:
         """The next message that may be sent to this server; others are concluded at once."""
@@ -381,6 +403,7 @@ class Delivery:
 
     def _conclude(self, transaction: Transaction) -> None:
         self._under_way.remove(transaction)
+        self._streamed.discard(transaction)
         self._note_limit(transaction)
         transaction.conclude()
         if transaction.done:
@@ -395,7 +418,7 @@ class Delivery:
     def _refused_for_streaming(self, transaction: Transaction) -> bool:
         """Whether the server could not take this envelope because it came with a message's end."""
         reply = transaction.sender_reply
-        return transaction is self._streamed and reply is not None and reply.code == 503
+        return transaction in self._streamed and reply is not None and reply.code == 503
 
     def _resolve(self, transaction: Transaction, error: SMTPError) -> None:
         """The connection is lost: what is known of this transaction?"""

@@ -137,6 +137,8 @@ class Transaction:
     _by_recipient: bool = False
     # The first command of each kind that was refused, as the transcript shows it.
     _refused: dict[Verb, str] = field(default_factory=dict)
+    # Recipients of an earlier round may have the message, and may not.
+    _doubt: DeliveryInDoubt | None = None
     # Recipients at whom the server ended the session once already.
     _ended_by: set[str] = field(default_factory=set)
 
@@ -252,7 +254,8 @@ class Transaction:
                 SenderRefused(sender=self.envelope.sender, **self._at(Verb.MAIL, sender))
             )
         elif not self.wanted:
-            self._refuse_recipients(Verb.RCPT)
+            if self.envelope.all_or_none or not self.open_recipients:
+                self._refuse_recipients(Verb.RCPT)
         elif final is None and data is not None and data.klass != 3:
             self.conclude_unsent(ContentRefused(**self._at(Verb.DATA, data)))
         elif final is not None and final.klass != 2 and not self._by_recipient:
@@ -287,14 +290,13 @@ class Transaction:
             if recipient.address not in self._postponed:
                 outcome = RecipientOutcome(Status.IN_DOUBT, None, self.attempt)
                 self.outcomes.setdefault(recipient.address, outcome)
-        if self.open_recipients:
-            return
-        self._finish(
-            DeliveryInDoubt(
-                f"the connection was lost before the reply to the content ({error.message})",
-                stage=error.stage or "CONTENT",
-            )
+        doubt = DeliveryInDoubt(
+            f"the connection was lost before the reply to the content ({error.message})",
+            stage=error.stage or "CONTENT",
         )
+        self._doubt = self._doubt or doubt
+        if not self.open_recipients:
+            self._finish(doubt)
 
     def conclude_unsent(self, error: SMTPError) -> None:
         """No further attempt: what the error tells is the fate of the open recipients."""
@@ -308,9 +310,12 @@ class Transaction:
         self._finish(error)
 
     def _finish(self, error: SMTPError) -> None:
-        """The message has failed, unless a recipient has it already."""
+        """The message has failed, unless a recipient has it already.
+
+        A doubt that an earlier round left is what matters most: sending again may send twice.
+        """
         self.done = True
-        self.error = None if self.sent else error
+        self.error = None if self.sent else self._doubt or error
 
     @property
     def sent(self) -> bool:

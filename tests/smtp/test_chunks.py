@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
@@ -111,7 +111,7 @@ def test_a_line_end_is_added_where_it_is_missing(text: bytes) -> None:
 
 
 def test_memory_and_commands_in_flight_stay_bounded() -> None:
-    blocks = 2 * MAX_IN_FLIGHT
+    blocks = MAX_IN_FLIGHT + 20
     most = 0
 
     def source() -> Iterator[bytes]:
@@ -269,6 +269,7 @@ def test_a_server_proves_itself_and_a_message_takes_one_flight() -> None:
     assert traits.discards_chunks is True
     assert run.flights == [
         b"BDAT 2 LAST\r\n\r\n",
+        b"BDAT 3 LAST\r\nX\r\n",
         b"RSET\r\n",
         b"MAIL FROM:<me@x> SIZE=6\r\nRCPT TO:<a@x>\r\nBDAT 6 LAST\r\ntext\r\n",
         b"MAIL FROM:<me@x> SIZE=6\r\nRCPT TO:<b@x>\r\nRCPT TO:<c@x>\r\nBDAT 6 LAST\r\ntext\r\n",
@@ -283,27 +284,36 @@ def test_a_server_proves_itself_and_a_message_takes_one_flight() -> None:
 @pytest.mark.parametrize("probe", ["503 5.5.1 no", "554 5.5.1 no", "501 5.5.4 no"])
 def test_the_proof_is_asked_for_once(probe: str) -> None:
     traits = ServerTraits()
-    server = Server(answers(EHLO=CHUNKING, **{"BDAT 2 LAST": probe}))
+    server = Server(answers(EHLO=CHUNKING, **{"BDAT 3 LAST": probe}))
     run = Run(server, [message("a")], bdat="eager", traits=traits)
     run.deliver([message("b")])
 
-    assert run.lines.count("BDAT 2 LAST") == 1
+    assert run.lines.count("BDAT 3 LAST") == 1
 
 
 @both_ways
-@pytest.mark.parametrize("empty_line", ["500 5.5.2 what?", "250 ok"])
+@pytest.mark.parametrize("unknown", ["500 5.5.2 what?", "250 ok"])
+@pytest.mark.parametrize("empty", ["500 5.5.2 what?", "250 ok", "passed over"])
 def test_a_server_that_runs_chunks_as_commands_gets_them_later(
-    trickle: bool, empty_line: str
+    trickle: bool, empty: str, unknown: str
 ) -> None:
     """Its replies are out of step after the proof, so that connection is not used any more."""
+
+    class Runs(Server):
+        def _take(self) -> str | None:
+            line = super()._take()
+            while line == "" and empty == "passed over":
+                line = super()._take()
+            return line
+
     traits = ServerTraits()
     polite = answers(EHLO=CHUNKING)
 
     def answer(line: str) -> str | None:
-        return polite(line) if line else empty_line
+        return empty if not line else unknown if line == "X" else polite(line)
 
     first = Run(
-        Server(answer, swallows=False),
+        Runs(answer, swallows=False),
         [message("a")],
         bdat="eager",
         traits=traits,
@@ -314,7 +324,7 @@ def test_a_server_that_runs_chunks_as_commands_gets_them_later(
     assert not first.session.reusable
     assert traits.discards_chunks is False
 
-    again = Run(Server(answer, swallows=False), [message("a")], bdat="eager", traits=traits)
+    again = Run(Runs(answer, swallows=False), [message("a")], bdat="eager", traits=traits)
     assert again.error is None
     assert again.flights == [
         b"MAIL FROM:<me@x> SIZE=6\r\nRCPT TO:<a@x>\r\n",
@@ -323,10 +333,37 @@ def test_a_server_that_runs_chunks_as_commands_gets_them_later(
     assert again.server.messages == [b"text\r\n"]
 
 
+def test_the_time_of_the_proof_is_counted_from_its_beginning() -> None:
+    """A connection may have waited for long before its first message."""
+
+    class Idle(Run):
+        def deliver(self, transactions: Iterable[Transaction]) -> None:
+            self.clock.advance(1_000)
+            super().deliver(transactions)
+
+    run = Idle(chunking(), [message("a")], bdat="eager")
+
+    assert run.lines[0] == "BDAT 2 LAST"
+    assert min(run.driver.waits) > 0
+
+
+def test_no_proof_amid_a_transaction() -> None:
+    """What was learnt may have been forgotten since the last message."""
+    traits = ServerTraits()
+    run = Run(chunking(RCPT=["550 no", "250 ok"]), [message("a")], bdat="eager", traits=traits)
+    assert run.session.state is State.SENDER
+    run.forget()
+    traits.discards_chunks = None
+    run.deliver([message("b")])
+
+    assert fates(run.done[1]) == {"b": "accepted"}
+    assert run.lines[0] == "RSET"
+
+
 def test_a_refusal_for_now_proves_nothing() -> None:
     traits = ServerTraits()
     polite = answers(EHLO=CHUNKING)
-    server = Server(lambda line: "451 4.3.0 busy" if line == "BDAT 2 LAST" else polite(line))
+    server = Server(lambda line: "451 4.3.0 busy" if line == "BDAT 3 LAST" else polite(line))
     run = Run(server, [message("a")], bdat="eager", traits=traits)
 
     assert traits.discards_chunks is False
@@ -336,7 +373,7 @@ def test_a_refusal_for_now_proves_nothing() -> None:
 def test_a_server_that_hangs_up_at_the_proof_is_not_asked_again() -> None:
     traits = ServerTraits()
     polite = answers(EHLO=CHUNKING)
-    server = Server(lambda line: None if line == "BDAT 2 LAST" else polite(line))
+    server = Server(lambda line: None if line == "BDAT 3 LAST" else polite(line))
     run = Run(server, [message("a")], bdat="eager", traits=traits)
 
     assert isinstance(run.error, Disconnected)
@@ -512,6 +549,80 @@ def test_goodbye_to_the_envelope_means_that_the_content_was_not_read(entry: str)
 
     assert isinstance(run.error, Disconnected)
     assert run.done == []
+
+
+def test_what_one_connection_proved_another_may_not_offer() -> None:
+    run = Run(bent(EHLO=PIPELINING), [message("a")], bdat="eager", traits=proven())
+
+    assert "DATA" in run.lines
+    assert fates(run.done[0]) == {"a": "accepted"}
+
+
+class Impatient(Server):
+    """Refuses the first chunk as soon as its first octets arrive."""
+
+    refusal = b"552 5.3.4 too big\r\n"
+
+    def hear(self, octets: bytes) -> bytes:
+        said = super().hear(octets)
+        if self._chunk and self._buffer:
+            said += self.refusal
+            self.refusal = b""
+        return said
+
+
+@pytest.mark.parametrize("bdat", ["after_rcpt", "eager"])
+def test_a_chunk_that_is_refused_before_its_end(bdat: Chunking) -> None:
+    """The rest of it is in the way of whatever would follow on this connection."""
+    first, second = message("a", text=lines(256)), message("b")
+    run = Run(
+        Impatient(answers(EHLO=CHUNKING)),
+        [first, second],
+        bdat=bdat,
+        traits=proven(),
+        trickle=True,
+    )
+
+    assert isinstance(run.error, Disconnected)
+    assert run.done == [first]
+    assert fates(first) == {"a": "refused"}
+    assert not second.done
+    assert not run.session.reusable
+    assert run.server.messages == []
+
+
+def test_a_server_that_refuses_what_comes_behind_an_eager_message() -> None:
+    """503 is no verdict there: the message goes out once more, when nothing is in flight."""
+
+    class Late(Server):
+        """Answers the first three together."""
+
+        waiting = b""
+
+        def hear(self, octets: bytes) -> bytes:
+            self.waiting += super().hear(octets)
+            if sum(line.endswith("LAST") for line in self.lines) in (1, 2):
+                return b""
+            said, self.waiting = self.waiting, b""
+            return said
+
+    traits = proven()
+    early = "503 5.5.1 early"
+    run = Run(
+        Late(answers(EHLO=CHUNKING, MAIL=["250 ok", early, early, *["250 ok"] * 3])),
+        [message("a"), message("b"), message("c"), message("d")],
+        bdat="eager",
+        max_unanswered=3,
+        traits=traits,
+    )
+
+    assert run.error is None
+    assert sorted(str(fates(done)) for done in run.done) == [
+        str({name: "accepted"}) for name in "abcd"
+    ]
+    assert len(run.server.messages) == 4
+    assert not traits.streams
+    assert sum(line.startswith("MAIL") for line in run.lines) == 6
 
 
 def test_goodbye_to_the_last_chunk_is_its_verdict() -> None:

@@ -7,6 +7,7 @@ import pytest
 from django_smtpauth.smtp.delivery import ServerTraits
 from django_smtpauth.smtp.errors import (
     ContentRefused,
+    DeliveryInDoubt,
     Disconnected,
     NotSupported,
     RecipientsRefused,
@@ -125,6 +126,36 @@ def test_452_without_more_words_is_not_remembered() -> None:
     assert traits.most_recipients is None
 
 
+def test_rounds_of_the_last_message_that_flies() -> None:
+    """That it needs another round is known only when all others have been sent."""
+
+    class Late(Server):
+        """Answers messages when the client waits for it."""
+
+        waiting = b""
+
+        def hear(self, octets: bytes) -> bytes:
+            self.waiting += super().hear(octets)
+            if octets and self.lines[-1].endswith("LAST"):
+                return b""
+            said, self.waiting = self.waiting, b""
+            return said
+
+    run = Run(
+        Late(at_most(2)._answer),
+        [message("z"), message("a", "b", "c", "d")],
+        bdat="eager",
+        max_unanswered=3,
+        traits=ServerTraits(discards_chunks=True),
+    )
+
+    assert run.error is None
+    assert [fates(done) for done in run.done] == [
+        {"z": "accepted"},
+        dict.fromkeys("abcd", "accepted"),
+    ]
+
+
 @every_way
 def test_a_refused_content_is_refused_for_those_that_waited_too(bdat: str) -> None:
     run = Run(
@@ -185,6 +216,18 @@ def test_doubt_about_one_round_keeps_the_others_out_of_it() -> None:
     assert transaction.error is None
 
 
+def test_doubt_about_one_round_is_not_hidden_by_a_refusal_in_the_next() -> None:
+    """Who would send such a message again might send it twice."""
+    polite = at_most(2)._answer
+    transaction = message("a", "b", "c")
+    Run(Server(lambda line: None if line == "." else polite(line)), [transaction])
+    Run(bent(RCPT="550 5.1.1 no"), [transaction])
+
+    assert fates(transaction) == {"a": "in_doubt", "b": "in_doubt", "c": "refused"}
+    assert isinstance(transaction.error, DeliveryInDoubt)
+    assert not transaction.error.transient
+
+
 # LIMITS (RFC 9422).
 
 
@@ -199,6 +242,29 @@ def test_no_more_recipients_than_the_server_takes(pipelining: bool) -> None:
         {"z": "accepted"},
         dict.fromkeys("abcde", "accepted"),
     ]
+
+
+@every_way
+@pytest.mark.parametrize("limits", ["RCPTMAX=1", "RCPTDOMAINMAX=1"])
+@pytest.mark.parametrize("hello", ["EHLO", "LHLO"])
+def test_a_round_in_which_nobody_was_accepted_is_not_the_last(
+    bdat: str, limits: str, hello: str
+) -> None:
+    transaction = message("no@one", "a@two")
+    ehlo = CHUNKING.replace("250 ", f"250-LIMITS {limits}\r\n250 ")
+    replies: dict[str, Entry] = {
+        "EHLO": ehlo,
+        "LHLO": ehlo,
+        "RCPT TO:<no@one>": "550 5.1.1 no",
+        "DATA": ["503 5.5.1 no", "354 go"],
+    }
+    for _ in range(2):
+        if not transaction.done:
+            Run(bent(**replies), [transaction], hello=hello, bdat=bdat)  # type: ignore[arg-type]
+            replies["DATA"] = "354 go"
+
+    assert fates(transaction) == {"no": "refused", "a": "accepted"}
+    assert transaction.error is None
 
 
 def test_the_smaller_limit_counts() -> None:

@@ -143,7 +143,7 @@ LINES: dict[Verb, Command] = {
     Verb.CONTENT: commands.content(3),
     Verb.BDAT: commands.bdat(3, last=False),
     Verb.LAST: commands.bdat(3, last=True),
-    Verb.PROBE: commands.probe(),
+    Verb.PROBE: commands.probe(b"X\r\n"),
     Verb.RSET: commands.rset(),
     Verb.QUIT: commands.quit_(),
 }
