@@ -18,21 +18,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from . import commands
 from .content import BLOCK, Chunking
 from .demands import obstacle
 from .envelope import EnvelopeGroups, next_round
 from .errors import Disconnected, ProtocolError, SMTPError
+from .handover import Handover
 from .needs import Conversation
 from .probing import discards_chunks
 from .session import State
 from .transaction import Transaction
 from .wire import Wire
 
-#: Commands in flight at most, so that memory stays bounded whatever the server does.
-MAX_IN_FLIGHT: Final = 256
 #: Seconds of silence after which a connection may have died unnoticed: content then waits for
 #: the replies to its envelope, since what is handed over to nobody is in doubt.
 SILENCE: Final = 5.0
@@ -91,12 +90,15 @@ class Delivery:
         self._traits = traits
         self._policy = policy
         self._pipelining = policy.pipelining and wire.session.extensions.pipelining
+        self._handover = Handover(wire, pipelining=self._pipelining)
         self._on_done = on_done
         self._under_way: list[Transaction] = []
         # Those that were sent eagerly, in the order of their replies.
         self._flying: deque[Transaction] = deque()
         # Those that have recipients left for another round.
         self._again: deque[Transaction] = deque()
+        # The envelope that left behind the end of the message under way.
+        self._behind: EnvelopeGroups | None = None
         # Those whose envelope left behind a message's end and may still be refused for that.
         self._streamed: set[Transaction] = set()
 
@@ -199,114 +201,27 @@ class Delivery:
         self, current: Transaction, following: Transaction | None
     ) -> Conversation[EnvelopeGroups | None]:
         """What follows the envelope of this round, with the next envelope behind it."""
+        self._behind = None
+        behind = partial(self._envelope_behind, following)
         if self._session.state is State.CONTENT:
-            return (yield from self._send_data(current, following))
-        if current.wanted and self._in_chunks(current):
-            return (yield from self._send_chunks(current, following))
-        return None
+            yield from self._handover.data(current, behind)
+        elif current.wanted and self._in_chunks(current):
+            yield from self._handover.chunks(current, behind)
+        return self._behind
 
     def _dismiss_data(self, transaction: Transaction) -> Conversation[None]:
         """Answers a 354 that came although MAIL was refused, with nothing to send."""
         if self._session.state is State.CONTENT:
-            yield from self._send_data(transaction, None)
+            yield from self._handover.data(transaction, bytes)
 
-    def _send_data(
-        self, current: Transaction, following: Transaction | None
-    ) -> Conversation[EnvelopeGroups | None]:
-        """The content behind a 354, or a lone dot if nobody is to get it."""
-        wire, session = self._wire, self._session
-        wanted = current.wanted
-        if not wanted and session.lmtp:
-            # One reply for each recipient: none, or one all the same? Nobody can tell.
-            session.spent = True
-            return None
-        session.send(commands.content(current.content.size if wanted else 0), current)
-        wire.patience.flow()
-        tail = b".\r\n"
-        if wanted:
-            tail = yield from self._all_but_the_tail(current)
-        tail = session.content(tail, complete=True)
-        if wanted:
-            current.content_end = session.queued
-        groups, envelope = self._envelope_behind(following)
-        yield from self._write_content(tail + envelope)
-        yield from self._content_answered(current)
-        return groups
-
-    def _all_but_the_tail(self, current: Transaction) -> Conversation[bytes]:
-        """Sends the content in blocks; returns the last octets, which complete it."""
-        kept = b""
-        for piece in current.content.encoded():
-            if len(kept) + len(piece) > BLOCK:
-                yield from self._write_content(self._session.content(kept, complete=False))
-                self._stop_if_refused_early()
-                kept = b""
-            kept += piece
-        return kept
-
-    def _send_chunks(
-        self, current: Transaction, following: Transaction | None
-    ) -> Conversation[EnvelopeGroups | None]:
-        """The content as chunks, until one is refused."""
-        groups: EnvelopeGroups | None = None
-        self._wire.patience.flow()
-        for octets, last in current.content.chunks():
-            out = self._chunk(current, octets, last=last)
-            if last:
-                groups, envelope = self._envelope_behind(following)
-                out += envelope
-            yield from self._write_content(out)
-            yield from self._wire.until(self._has_room)
-            self._stop_if_refused_early()
-            if not self._pipelining:
-                yield from self._content_answered(current)
-            if current.content_refused:
-                break
-        yield from self._content_answered(current)
-        return groups
-
-    def _chunk(self, current: Transaction, octets: bytes, *, last: bool) -> bytes:
-        session = self._session
-        out = session.send(commands.bdat(len(octets), last=last), current)
-        out += session.content(octets, complete=last)
-        if last:
-            current.content_end = session.queued
-        return out
-
-    def _envelope_behind(
-        self, following: Transaction | None
-    ) -> tuple[EnvelopeGroups | None, bytes]:
+    def _envelope_behind(self, following: Transaction | None) -> bytes:
         """The first group of the next envelope, if it may leave with the end of this message."""
         streams = self._pipelining and self._traits.streams
         if following is None or not streams or not self._fits(following):
-            return None, b""
-        groups = self._begin(following)
+            return b""
+        self._behind = self._begin(following)
         self._streamed.add(following)
-        return groups, groups.next()
-
-    def _write_content(self, out: bytes) -> Conversation[None]:
-        patience = self._wire.patience
-        patience.expect(patience.timeouts.content)
-        yield from self._wire.write(out)
-
-    def _content_answered(self, current: Transaction) -> Conversation[None]:
-        """Waits for every reply to this message."""
-        self._wire.expect_reply()
-        yield from self._wire.until(lambda: not self._awaited(current))
-        self._stop_if_refused_early()
-
-    def _awaited(self, transaction: Transaction) -> bool:
-        """Whether the next reply is this transaction's; replies come in order."""
-        flight = self._session.in_flight
-        return bool(flight) and flight[0].owner is transaction
-
-    def _has_room(self) -> bool:
-        return len(self._session.in_flight) < MAX_IN_FLIGHT
-
-    def _stop_if_refused_early(self) -> None:
-        """A refusal that came before the end of the content leaves the rest of it in the way."""
-        if self._session.broken:
-            raise Disconnected("the server refused the content before its end", stage="CONTENT")
+        return self._behind.next()
 
     # Eager chunks
 
@@ -332,11 +247,7 @@ class Delivery:
         """The whole message in one write; its replies are waited for as late as allowed."""
         if self._flying:
             self._streamed.add(transaction)
-        out = groups.next()
-        for octets, last in transaction.content.chunks():
-            out += self._chunk(transaction, octets, last=last)
-        self._wire.patience.flow()
-        yield from self._write_content(out)
+        yield from self._handover.eagerly(transaction, groups.next())
         self._flying.append(transaction)
         yield from self._land(self._policy.max_unanswered - 1 if self._traits.streams else 0)
 
@@ -345,14 +256,14 @@ class Delivery:
         self._wire.expect_reply()
         while self._flying:
             self._stop_if_closed()
-            self._stop_if_refused_early()
-            if not self._awaited(self._flying[0]):
+            self._handover.stop_if_refused_early()
+            if not self._handover.awaited(self._flying[0]):
                 self._conclude_flight(self._flying.popleft())
             elif len(self._flying) > left:
-                yield from self._wire.until(lambda: not self._awaited(self._flying[0]))
+                yield from self._wire.until(lambda: not self._handover.awaited(self._flying[0]))
             else:
                 break
-        self._stop_if_refused_early()
+        self._handover.stop_if_refused_early()
 
     def _conclude_flight(self, transaction: Transaction) -> None:
         if not self._refused_for_streaming(transaction):

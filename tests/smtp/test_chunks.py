@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from django_smtpauth.smtp.content import BLOCK, Chunking, Content
-from django_smtpauth.smtp.delivery import MAX_IN_FLIGHT, SILENCE, ServerTraits
+from django_smtpauth.smtp.delivery import SILENCE, ServerTraits
 from django_smtpauth.smtp.errors import (
     ContentRefused,
     DeliveryInDoubt,
@@ -18,6 +18,7 @@ from django_smtpauth.smtp.errors import (
     RecipientsRefused,
     SenderRefused,
 )
+from django_smtpauth.smtp.handover import MAX_IN_FLIGHT
 from django_smtpauth.smtp.session import State
 from django_smtpauth.smtp.transaction import Envelope, Transaction
 from tests.smtp.deliveries import CHUNKING, PIPELINING, Run, bent, fates, message
