@@ -1,4 +1,4 @@
-"""Handing the content of a message over: behind DATA, in chunks, or in one write with its envelope.
+"""Handing a message's content over: behind DATA, in chunks, or in one write with its envelope.
 
 Where the content ends the envelope of the next message may follow (RFC 2920 3.1). `behind()` gives
 its octets, and is called when everything before them is in flight.
