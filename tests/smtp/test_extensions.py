@@ -14,7 +14,7 @@ def offered(*lines: str) -> Extensions:
     return Extensions.parse(Reply(250, ("mx.example.com", *lines)))
 
 
-def test_the_article_s_server() -> None:
+def test_a_server_of_2002() -> None:
     extensions = offered("PIPELINING", "SIZE 10240000", "ETRN", "AUTH LOGIN", "8BITMIME")
 
     assert extensions.pipelining

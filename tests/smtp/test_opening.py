@@ -30,11 +30,11 @@ IMPLICIT = Endpoint("mx.example", security=Security.IMPLICIT_TLS)
 both_ways = pytest.mark.parametrize("trickle", [False, True], ids=["whole", "octet by octet"])
 
 
-# The article's example, byte for byte.
+# The dialogue of a Chinese article of 2002, when hosts began to demand AUTH, byte for byte.
 
 
 @both_ways
-def test_the_article_s_login(trickle: bool) -> None:
+def test_the_login_of_2002(trickle: bool) -> None:
     opening = Opening(
         endpoint(lambda: "password:", "username:"),
         (b"", b"220 Welcome to coremail System(With Anti-Spam) 2.1 for 263(040326)\r\n"),

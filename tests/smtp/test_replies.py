@@ -30,7 +30,7 @@ def octet_by_octet(octets: bytes) -> list[Reply]:
     return parse(*(octets[i : i + 1] for i in range(len(octets))))
 
 
-def test_the_article_s_greeting_and_ehlo_answer() -> None:
+def test_greeting_and_ehlo_answer_of_a_server_of_2002() -> None:
     octets = (
         b"220 Welcome to coremail System(With Anti-Spam) 2.1 for 263(040326)\r\n"
         b"250-192.168.30.29\r\n250-PIPELINING\r\n250-SIZE 10240000\r\n"
