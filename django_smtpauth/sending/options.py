@@ -99,7 +99,6 @@ class MessageOptions:
         return Envelope(
             sender,
             tuple(Recipient(a, _with_notify(own.get(a), dsn)) for a in recipients),
-            utf8,
             SenderOptions(
                 ret=dsn.ret,
                 envid=dsn.envid,
@@ -107,6 +106,7 @@ class MessageOptions:
                 require_tls=bool(self.require_tls),
                 parameters=self.parameters,
             ),
+            utf8=utf8,
             all_or_none=self.recipients == "all",
         )
 

@@ -45,8 +45,8 @@ class Envelope:
 
     sender: str
     recipients: tuple[Recipient, ...]
-    utf8: bool = False
     options: SenderOptions = NO_SENDER_OPTIONS
+    utf8: bool = False
     all_or_none: bool = False
 
     def __post_init__(self) -> None:
