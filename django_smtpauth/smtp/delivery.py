@@ -363,9 +363,7 @@ class Delivery:
 
     # Messages
 
-    def _upcoming(
-        self, transactions: Iterator[Transaction]
-    ) -> Conversation[Transaction | None]:
+    def _upcoming(self, transactions: Iterator[Transaction]) -> Conversation[Transaction | None]:
         """The next message; one that is in flight may turn out to need another round."""
         upcoming = self._next(transactions)
         if upcoming is None and self._flying:

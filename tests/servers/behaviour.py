@@ -59,6 +59,21 @@ class Answer:
     drip: Drip | None = None
 
 
+@dataclass(frozen=True)
+class PlainCut:
+    """Where the server ends a session by itself, counted in octets of SMTP: inside TLS, those
+    of the clear text.
+
+    direction  whose octets are counted: those it has read of the "client", or its own, "server"
+    how        "close" (inside TLS with close_notify), "truncate" (the end of TCP's stream alone)
+               or "reset"
+    """
+
+    direction: Literal["client", "server"]
+    octet: int
+    how: Literal["close", "truncate", "reset"] = "close"
+
+
 ORDINARY = Answer()
 CLOSE = Answer(b"", Then.CLOSE)
 RESET = Answer(b"", Then.RESET)
@@ -92,6 +107,8 @@ class Behaviour:
     refuse_behind_dot     503 for all commands that came together with a message's final dot
     refusals_before_421   after so many refused recipients the next command gets 421 and the end
     receive_buffer        octets, SO_RCVBUF: small together with STOP_READING blocks a writer soon
+    send_buffer           octets, SO_SNDBUF
+    plain_cut             where the server ends the session, see `PlainCut`
     """
 
     extensions: Sequence[str] | None = None
@@ -110,6 +127,8 @@ class Behaviour:
     refuse_behind_dot: bool = False
     refusals_before_421: int | None = None
     receive_buffer: int | None = None
+    send_buffer: int | None = None
+    plain_cut: PlainCut | None = None
 
     def announced(self, inside_tls: bool) -> list[str]:
         """The EHLO lines after the first."""

@@ -11,6 +11,8 @@ import hashlib
 import hmac
 from collections.abc import Callable, Generator, Mapping
 
+from scramp import ScramException, ScramMechanism  # type: ignore[import-untyped]
+
 Exchange = Generator[bytes, bytes, tuple[str, bool]]
 Users = Mapping[str, str]
 
@@ -41,8 +43,35 @@ def cram_md5(users: Users, initial: bytes | None) -> Exchange:
     return username, username in users and digest == expected
 
 
+def scram(name: str) -> Callable[[Users, bytes | None], Exchange]:
+    """Without channel binding (RFC 5802, 7677), by an implementation that is not ours."""
+    mechanism = ScramMechanism(name)
+
+    def exchange(users: Users, initial: bytes | None) -> Exchange:
+        first = ((yield b"") if initial is None else initial).decode()
+        seen: list[str] = []
+
+        def look_up(username: str) -> object:
+            seen.append(username)
+            return mechanism.make_auth_info(users.get(username, ""), iteration_count=4096)
+
+        server = mechanism.make_server(look_up)
+        try:
+            server.set_client_first(first)
+            server.set_client_final((yield server.get_server_first().encode()).decode())
+        except ScramException:
+            return "".join(seen), False
+        yield server.get_server_final().encode()
+        return seen[0], seen[0] in users
+
+    return exchange
+
+
 MECHANISMS: dict[str, Callable[[Users, bytes | None], Exchange]] = {
     "PLAIN": plain,
     "LOGIN": login,
     "CRAM-MD5": cram_md5,
+    "SCRAM-SHA-1": scram("SCRAM-SHA-1"),
+    "SCRAM-SHA-256": scram("SCRAM-SHA-256"),
+    "SCRAM-SHA-512": scram("SCRAM-SHA-512"),
 }

@@ -67,6 +67,7 @@ from tests.servers.behaviour import (
     Answer,
     Behaviour,
     Drip,
+    PlainCut,
     Script,
     Then,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "Connection",
     "Drip",
     "Message",
+    "PlainCut",
     "ScriptedServer",
     "TLSFacts",
     "Then",
@@ -114,6 +116,9 @@ class ScriptedServer:
         if self.behaviour.receive_buffer is not None:
             size = self.behaviour.receive_buffer
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+        if self.behaviour.send_buffer is not None:
+            size = self.behaviour.send_buffer
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen(128)
         self._listener.setblocking(False)

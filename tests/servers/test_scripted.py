@@ -4,10 +4,14 @@ import base64
 import hashlib
 import hmac
 import socket
+import ssl
 import threading
+from typing import Literal
 
 import pytest
+from scramp import ScramClient  # type: ignore[import-untyped]
 
+from tests.servers.certificates import Certificates
 from tests.servers.client import RawClient
 from tests.servers.fixtures import ServerFactory
 from tests.servers.records import Connection
@@ -20,6 +24,7 @@ from tests.servers.scripted import (
     AuthAttempt,
     Behaviour,
     Drip,
+    PlainCut,
     ScriptedServer,
     Then,
 )
@@ -459,3 +464,53 @@ def test_a_refused_connection_is_no_failure_of_the_server(scripted_server: Serve
 def test_settle_gives_up() -> None:
     with ScriptedServer() as server, pytest.raises(TimeoutError, match="still open after"):
         server.settle(connections=1, timeout=0.01)
+
+
+@pytest.mark.parametrize("inside_tls", [False, True])
+@pytest.mark.parametrize("how", ["close", "truncate", "reset"])
+def test_a_session_is_cut_short(
+    scripted_server: ServerFactory,
+    certificates: Certificates,
+    how: Literal["close", "truncate", "reset"],
+    inside_tls: bool,
+) -> None:
+    """Counted in octets of SMTP, also inside TLS."""
+    context = certificates.server() if inside_tls else None
+    trust = certificates.client() if inside_tls else None
+    for direction, octet in (("server", 6), ("client", 4)):
+        server = scripted_server(
+            replies={"GREETING": b"220 hello\r\n"},
+            ssl_context=context,
+            implicit_tls=inside_tls,
+            plain_cut=PlainCut(direction, octet, how),  # type: ignore[arg-type]
+        )
+        with RawClient(server.port, trust) as client:
+            client.send(b"NOOP\r\nNOOP\r\n")
+            heard = b""
+            try:
+                heard = client.rest()
+            except (ConnectionError, ssl.SSLError):
+                assert how == "reset" or (inside_tls and how == "truncate")
+            assert b"220 hello\r\n".startswith(heard)
+        server.settle(1)
+        connection = server.connections[0]
+        assert connection.ended == "server"
+        assert bytes(connection.received) == (b"NOOP" if direction == "client" else b"")
+
+
+@pytest.mark.parametrize("password", ["secret", "wrong"])
+def test_scram(scripted_server: ServerFactory, password: str) -> None:
+    server = scripted_server(users={"club": "secret"}, mechanisms=["SCRAM-SHA-256"])
+    scram = ScramClient(["SCRAM-SHA-256"], "club", password)
+    with opened(server) as client:
+        first = base64.b64encode(scram.get_client_first().encode())
+        (challenge,) = client.ask(b"AUTH SCRAM-SHA-256 " + first)
+        scram.set_server_first(base64.b64decode(challenge[4:]).decode())
+        (verdict,) = client.ask(base64.b64encode(scram.get_client_final().encode()))
+        if password == "secret":
+            scram.set_server_final(base64.b64decode(verdict[4:]).decode())
+            (verdict,) = client.ask(b"")
+    assert verdict[:3] == (b"235" if password == "secret" else b"535")
+    assert server.connections[0].auth == [
+        AuthAttempt("SCRAM-SHA-256", "club", password == "secret")
+    ]

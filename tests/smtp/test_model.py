@@ -254,6 +254,7 @@ class Mail(RuleBasedStateMachine):
         """The evidence for what has just been said of this recipient."""
         if outcome.status is Status.IN_DOUBT:
             assert line.handed_over(number)
+            assert line.server.refusal_of(number, address, line.transport.delivered) is None
             verdict = line.server.verdict_on(number, address)
             assert verdict is None or verdict.code == 354 or not line.read(verdict)
             return
