@@ -59,6 +59,21 @@ class Answer:
     drip: Drip | None = None
 
 
+@dataclass(frozen=True)
+class PlainCut:
+    """Where the server ends a session by itself, counted in octets of SMTP: inside TLS, those
+    of the clear text.
+
+    direction  whose octets are counted: those it has read of the "client", or its own, "server"
+    how        "close" (inside TLS with close_notify), "truncate" (the end of TCP's stream alone)
+               or "reset"
+    """
+
+    direction: Literal["client", "server"]
+    octet: int
+    how: Literal["close", "truncate", "reset"] = "close"
+
+
 ORDINARY = Answer()
 CLOSE = Answer(b"", Then.CLOSE)
 RESET = Answer(b"", Then.RESET)
@@ -96,6 +111,8 @@ class Behaviour:
     address               where to listen: 127.0.0.1, another address of this machine, or the
                           absolute path of a Unix socket
     receive_buffer        octets, SO_RCVBUF: small together with STOP_READING blocks a writer soon
+    send_buffer           octets, SO_SNDBUF
+    plain_cut             where the server ends the session, see `PlainCut`
     """
 
     extensions: Sequence[str] | None = None
@@ -117,6 +134,8 @@ class Behaviour:
     refusals_before_421: int | None = None
     receive_buffer: int | None = None
     address: str = "127.0.0.1"
+    send_buffer: int | None = None
+    plain_cut: PlainCut | None = None
 
     def announced(self, inside_tls: bool) -> list[str]:
         """The EHLO lines after the first."""

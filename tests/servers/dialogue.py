@@ -14,7 +14,7 @@ from collections.abc import Callable
 from tests.servers import sasl
 from tests.servers.behaviour import Answer, Behaviour, Drip, Script, Then
 from tests.servers.records import PATH, AuthAttempt, Connection, Message, address_in
-from tests.servers.transport import Transport
+from tests.servers.transport import CutShortError, Transport
 from tests.servers.wire import Wire, unstuffed
 
 # RFC 2920 3.1, RFC 3207 4, RFC 4954 4: nothing may follow these before their reply.
@@ -88,6 +88,13 @@ class Dialogue:
 
     def run(self) -> None:
         """Raises StoppedError, ConnectionError, ssl.SSLError, and what the test's callables do."""
+        self._transport.cut = self._behaviour.plain_cut
+        try:
+            self._converse()
+        except CutShortError:
+            self._end_short()
+
+    def _converse(self) -> None:
         if self._behaviour.implicit_tls:
             self._shake_hands()
         self._answer(["GREETING"], b"", self._ordinary(220, "scripted.test ESMTP"))
@@ -207,6 +214,14 @@ class Dialogue:
                 self.connection.received += octets
         else:
             self._transport.finish()
+
+    def _end_short(self) -> None:
+        self.connection.ended = "server"
+        how = self._behaviour.plain_cut.how if self._behaviour.plain_cut else ""
+        if how == "reset":
+            self._transport.reset()
+        else:
+            self._transport.finish(notify=how == "close")
 
     def _complain(self, violation: str) -> None:
         self.connection.violations.append(violation)

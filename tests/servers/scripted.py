@@ -67,6 +67,7 @@ from tests.servers.behaviour import (
     Answer,
     Behaviour,
     Drip,
+    PlainCut,
     Script,
     Then,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "Connection",
     "Drip",
     "Message",
+    "PlainCut",
     "ScriptedServer",
     "TLSFacts",
     "Then",
@@ -111,9 +113,12 @@ class ScriptedServer:
         self._threads: set[threading.Thread] = set()
         self._bell = Bell()
         self._listener = socket.socket(_family(self.behaviour.address))
-        if self.behaviour.receive_buffer is not None:
-            size = self.behaviour.receive_buffer
-            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+        for option, size in (
+            (socket.SO_RCVBUF, self.behaviour.receive_buffer),
+            (socket.SO_SNDBUF, self.behaviour.send_buffer),
+        ):
+            if size is not None:
+                self._listener.setsockopt(socket.SOL_SOCKET, option, size)
         is_path = self._listener.family == socket.AF_UNIX
         self.host, self.port = self.behaviour.address, 0
         self._listener.bind(self.host if is_path else (self.host, 0))

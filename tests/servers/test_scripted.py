@@ -4,10 +4,13 @@ import base64
 import hashlib
 import hmac
 import socket
+import ssl
 import threading
+from typing import Literal
 
 import pytest
 
+from tests.servers.certificates import Certificates
 from tests.servers.client import RawClient
 from tests.servers.fixtures import ServerFactory
 from tests.servers.records import Connection
@@ -20,6 +23,7 @@ from tests.servers.scripted import (
     AuthAttempt,
     Behaviour,
     Drip,
+    PlainCut,
     ScriptedServer,
     Then,
 )
@@ -459,3 +463,35 @@ def test_a_refused_connection_is_no_failure_of_the_server(scripted_server: Serve
 def test_settle_gives_up() -> None:
     with ScriptedServer() as server, pytest.raises(TimeoutError, match="still open after"):
         server.settle(connections=1, timeout=0.01)
+
+
+@pytest.mark.parametrize("inside_tls", [False, True])
+@pytest.mark.parametrize("how", ["close", "truncate", "reset"])
+def test_a_session_is_cut_short(
+    scripted_server: ServerFactory,
+    certificates: Certificates,
+    how: Literal["close", "truncate", "reset"],
+    inside_tls: bool,
+) -> None:
+    """Counted in octets of SMTP, also inside TLS."""
+    context = certificates.server() if inside_tls else None
+    trust = certificates.client() if inside_tls else None
+    for direction, octet in (("server", 6), ("client", 4)):
+        server = scripted_server(
+            replies={"GREETING": b"220 hello\r\n"},
+            ssl_context=context,
+            implicit_tls=inside_tls,
+            plain_cut=PlainCut(direction, octet, how),  # type: ignore[arg-type]
+        )
+        with RawClient(server.port, trust) as client:
+            client.send(b"NOOP\r\nNOOP\r\n")
+            heard = b""
+            try:
+                heard = client.rest()
+            except (ConnectionError, ssl.SSLError):
+                assert how == "reset" or (inside_tls and how == "truncate")
+            assert b"220 hello\r\n".startswith(heard)
+        server.settle(1)
+        connection = server.connections[0]
+        assert connection.ended == "server"
+        assert bytes(connection.received) == (b"NOOP" if direction == "client" else b"")

@@ -11,15 +11,22 @@ import socket
 import ssl
 import struct
 
-from tests.servers.behaviour import Drip
+from tests.servers.behaviour import Drip, PlainCut
 from tests.servers.records import TLSFacts
 from tests.servers.threads import Bell, StoppedError
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 seconds
 
 
+class CutShortError(Exception):
+    """So many octets have passed that the server is to end the session here."""
+
+
 class Transport:
-    """A non-blocking socket with blocking calls; they raise StoppedError when the bell rings."""
+    """A non-blocking socket with blocking calls; they raise StoppedError when the bell rings.
+
+    `receive()` and `send()` raise CutShortError where `cut` says so.
+    """
 
     def __init__(self, sock: socket.socket, bell: Bell) -> None:
         sock.setblocking(False)
@@ -31,6 +38,8 @@ class Transport:
         self._selector.register(bell, selectors.EVENT_READ)
         self._selector.register(sock, selectors.EVENT_READ)
         self._tls: ssl.SSLObject | None = None
+        self.cut: PlainCut | None = None
+        self._passed = {"client": 0, "server": 0}
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
 
@@ -60,6 +69,25 @@ class Transport:
 
     def receive(self, timeout: float | None = None) -> bytes | None:
         """The next octets, b"" at the end of the stream, None after `timeout` seconds."""
+        if self._left("client") == 0:
+            raise CutShortError
+        octets = self._receive(timeout)
+        return octets and self._pass("client", octets)
+
+    def _left(self, direction: str) -> int | None:
+        """How many octets may still pass in this direction; None: any number."""
+        if self.cut is None or self.cut.direction != direction:
+            return None
+        return self.cut.octet - self._passed[direction]
+
+    def _pass(self, direction: str, octets: bytes) -> bytes:
+        """As many of these octets as may pass."""
+        left = self._left(direction)
+        octets = octets if left is None else octets[:left]
+        self._passed[direction] += len(octets)
+        return octets
+
+    def _receive(self, timeout: float | None) -> bytes | None:
         if self._tls is None:
             return self._receive_raw(timeout)
         while True:
@@ -77,6 +105,11 @@ class Transport:
                 self._incoming.write_eof()
 
     def send(self, data: bytes, drip: Drip | None = None) -> None:
+        self._send(self._pass("server", data), drip)
+        if self._left("server") == 0:
+            raise CutShortError
+
+    def _send(self, data: bytes, drip: Drip | None) -> None:
         if self._tls is None:
             self._send_raw(data, drip)
             return
@@ -85,14 +118,16 @@ class Transport:
             self._tls.write(piece)
             self._send_raw(self._outgoing.read())
 
-    def finish(self) -> None:
+    def finish(self, *, notify: bool = True) -> None:
         """Say the end, then throw away what still comes until the client closes as well.
+
+        notify: inside TLS with close_notify.
 
         A plain close() with input left unread would reset the connection, and the client might
         lose replies that it hasn't read yet.
         """
         with contextlib.suppress(OSError):  # the client has gone already
-            if self._tls is not None:
+            if self._tls is not None and notify:
                 with contextlib.suppress(ssl.SSLError):
                     self._tls.unwrap()
                 self._send_raw(self._outgoing.read())

@@ -177,6 +177,16 @@ class Peer:
         del self._heard[:end]
         return heard
 
+    def take(self, size: int) -> bytes:
+        """Exactly so many octets."""
+        while len(self._heard) < size:
+            octets = self.sock.recv(65_536)
+            assert octets, f"the client left before {size} octets had come"
+            self._heard += octets
+        taken = bytes(self._heard[:size])
+        del self._heard[:size]
+        return taken
+
     def hear_the_end(self) -> None:
         """Read until the client has gone."""
         with contextlib.suppress(ConnectionError):

@@ -168,6 +168,17 @@ class Server:
                 found = told[0] if told else None
         return found
 
+    def refusal_of(self, letter: int, recipient: str, read: int) -> Told | None:
+        """The reply to the latest RCPT for this recipient, if it was a refusal and was read."""
+        latest = [
+            told
+            for heard in self.history
+            if (heard.letter, heard.verb, heard.recipient) == (letter, "RCPT", recipient)
+            for told in heard.told
+        ][-1:]
+        refused = [told for told in latest if told.code >= 400 and told.end <= read]
+        return refused[0] if refused else None
+
     # -- input
 
     def hear(self, octets: bytes) -> None:
