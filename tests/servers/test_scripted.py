@@ -484,9 +484,9 @@ def test_a_session_is_cut_short(
             plain_cut=PlainCut(direction, octet, how),  # type: ignore[arg-type]
         )
         with RawClient(server.port, trust) as client:
-            client.send(b"NOOP\r\nNOOP\r\n")
             heard = b""
             try:
+                client.send(b"NOOP\r\nNOOP\r\n")
                 heard = client.rest()
             except (ConnectionError, ssl.SSLError):
                 assert how == "reset" or (inside_tls and how == "truncate")
