@@ -166,7 +166,8 @@ class Transaction:
                 self._take_recipient(command.argument, reply)
             case Verb.DATA:
                 self.data_reply = reply
-            case Verb.BDAT if reply.klass in (4, 5):
+            # 421 before the last chunk is no verdict, but the end of the session.
+            case Verb.BDAT if reply.klass in (4, 5) and reply.code != 421:
                 self._take_verdict(reply, len(self.accepted))
             # What is said to a content that nobody is to get says nothing.
             case Verb.CONTENT | Verb.LAST:

@@ -638,6 +638,21 @@ def test_goodbye_to_the_last_chunk_is_its_verdict() -> None:
     assert [fates(done) for done in run.done] == [{"a": "deferred"}]
 
 
+@both_ways
+def test_goodbye_to_an_earlier_chunk_is_no_verdict(trickle: bool) -> None:
+    """The message was not complete: it can be sent over another connection."""
+    text = lines(BLOCK + 64)
+    transaction = message("a", text=text)
+    replies: dict[str, Entry] = {f"BDAT {BLOCK}": "421 4.3.2 bye"}
+    run = Run(chunking(**replies), [transaction], bdat="after_rcpt", trickle=trickle)
+
+    assert isinstance(run.error, Disconnected)
+    assert run.done == []
+    assert fates(transaction) == {}
+    assert Run(chunking(), [transaction], bdat="after_rcpt").server.messages == [text]
+    assert fates(transaction) == {"a": "accepted"}
+
+
 def test_of_several_unanswered_all_are_in_doubt() -> None:
     class Mute(Server):
         def hear(self, octets: bytes) -> bytes:

@@ -275,6 +275,7 @@ class Mail(RuleBasedStateMachine):
         assert heard.letter == number
         assert told.code == outcome.reply.code
         assert outcome.reply.klass == KLASS[outcome.status]
+        assert heard.verb != "BDAT" or told.code != 421, "the message was not complete"
         if heard.verb == "RCPT":
             assert heard.recipient == address
             assert outcome.status is not Status.ACCEPTED
