@@ -202,7 +202,7 @@ class Delivery:
     ) -> Conversation[EnvelopeGroups | None]:
         """What follows the envelope of this round, with the next envelope behind it."""
         self._behind = None
-        behind = partial(self._envelope_behind, following)
+        behind = partial(self._envelope_behind, current, following)
         if self._session.state is State.CONTENT:
             yield from self._handover.data(current, behind)
         elif current.wanted and self._in_chunks(current):
@@ -214,14 +214,22 @@ class Delivery:
         if self._session.state is State.CONTENT:
             yield from self._handover.data(transaction, bytes)
 
-    def _envelope_behind(self, following: Transaction | None) -> bytes:
+    def _envelope_behind(self, current: Transaction, following: Transaction | None) -> bytes:
         """The first group of the next envelope, if it may leave with the end of this message."""
-        streams = self._pipelining and self._traits.streams
-        if following is None or not streams or not self._fits(following):
+        if following is None or not self._streams_behind(current) or not self._fits(following):
             return b""
         self._behind = self._begin(following)
         self._streamed.add(following)
         return self._behind.next()
+
+    def _streams_behind(self, transaction: Transaction) -> bool:
+        """Whether the next message may follow before the verdicts on this one.
+
+        Not in LMTP where several are due: of a server that gives fewer, the answer to the next
+        command would be taken for one of them.
+        """
+        several = self._session.lmtp and len(transaction.round) > 1
+        return self._pipelining and self._traits.streams and not several
 
     # Eager chunks
 
@@ -249,7 +257,8 @@ class Delivery:
             self._streamed.add(transaction)
         yield from self._handover.eagerly(transaction, groups.next())
         self._flying.append(transaction)
-        yield from self._land(self._policy.max_unanswered - 1 if self._traits.streams else 0)
+        streams = self._streams_behind(transaction)
+        yield from self._land(self._policy.max_unanswered - 1 if streams else 0)
 
     def _land(self, left: int) -> Conversation[None]:
         """Waits until at most so many eager messages lack a reply; concludes the others."""

@@ -107,6 +107,7 @@ class Behaviour:
     count_flights         hold replies back until the client waits, and record each flight
     quiet                 seconds without input after which the client is held to be waiting
     refuse_behind_dot     503 for all commands that came together with a message's final dot
+    runs_refused_chunks   a chunk that is refused is not discarded: its octets are read as commands
     refusals_before_421   after so many refused recipients the next command gets 421 and the end
     address               where to listen: 127.0.0.1, another address of this machine, or the
                           absolute path of a Unix socket
@@ -131,6 +132,7 @@ class Behaviour:
     count_flights: bool = False
     quiet: float = 0.02
     refuse_behind_dot: bool = False
+    runs_refused_chunks: bool = False
     refusals_before_421: int | None = None
     receive_buffer: int | None = None
     address: str = "127.0.0.1"

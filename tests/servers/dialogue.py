@@ -349,8 +349,11 @@ class Dialogue:
 
     def _bdat(self, line: bytes) -> None:
         match = BDAT.fullmatch(line)
+        message = self.connection.open_message
         if match is None:
             self._answer(["BDAT"], line, self._ordinary(501, "5.5.4 Syntax error"))
+        elif self._behaviour.runs_refused_chunks and not (message and message.recipient_lines):
+            self._answer(["BDAT"], line, self._ordinary(503, "5.5.1 MAIL and RCPT first"))
         else:
             self._chunk = int(match[1]), match[2] is not None
 

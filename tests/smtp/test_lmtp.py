@@ -66,6 +66,39 @@ def test_each_recipient_has_its_own_verdict(bdat: str, trickle: bool) -> None:
     assert run.session.reusable
 
 
+@pytest.mark.parametrize("max_unanswered", [1, 3])
+@every_way
+def test_nothing_follows_before_several_verdicts(bdat: str, max_unanswered: int) -> None:
+    """Of a server that gives fewer, the answer to RSET or MAIL would be taken for one of them."""
+    run = Run(
+        verdicts(NO, None),
+        [one := message("a", "b"), behind := message("c")],
+        hello="LHLO",
+        bdat=bdat,  # type: ignore[arg-type]
+        max_unanswered=max_unanswered,
+        traits=ServerTraits(discards_chunks=True),
+    )
+
+    assert run.error is not None
+    assert fates(one) == {"a": "refused", "b": "in_doubt"}
+    assert not behind.done
+    assert "RCPT TO:<c@x>" not in run.lines
+
+
+@every_way
+def test_a_stream_where_one_verdict_is_due(bdat: str) -> None:
+    run = Run(
+        verdicts(OK, NO, OK),
+        [message("a"), message("b"), message("c")],
+        hello="LHLO",
+        bdat=bdat,  # type: ignore[arg-type]
+        traits=ServerTraits(discards_chunks=True),
+    )
+
+    assert [*map(fates, run.done)] == [{"a": "accepted"}, {"b": "refused"}, {"c": "accepted"}]
+    assert len(run.flights) == (3 if bdat == "eager" else 4)
+
+
 @every_way
 def test_all_of_them_refuse(bdat: str) -> None:
     run = Run(

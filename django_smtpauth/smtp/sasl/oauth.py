@@ -96,4 +96,7 @@ def _read(challenge: bytes) -> dict[str, Any]:
 
 
 def _field(value: object) -> str:
-    return str(value)[:_MAX_FIELD] if isinstance(value, (str, int)) else ""
+    """The text of one field. One that is too long is left out whole: in a part of it, a part of
+    the token would not be recognised any more."""
+    text = str(value) if isinstance(value, (str, int)) else ""
+    return text if len(text) <= _MAX_FIELD else f"({len(text)} characters)"
