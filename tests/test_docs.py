@@ -13,6 +13,7 @@ import pytest
 
 from django_smtpauth import backends, conf, smtp
 from django_smtpauth.sending.mailer import MailerOptions
+from django_smtpauth.sending.options import MessageOptions
 from django_smtpauth.smtp import Timeouts, replies
 from django_smtpauth.smtp.sasl import DEFAULT_ORDER, MECHANISMS
 from tests.servers.fixtures import ServerFactory
@@ -56,6 +57,11 @@ def names_in(cell: str) -> list[str]:
     names = text.split(", ")
     stem = names[0].rpartition("-")[0]
     return [(stem + name if name.startswith("-") else name) + suffix for name in names]
+
+
+def test_the_table_of_a_message_s_options_names_every_one() -> None:
+    listed = first_column(ROOT / "docs/options.md", "## What one message asks for")
+    assert listed == [field.name for field in fields(MessageOptions)]
 
 
 def test_the_settings_table_names_every_key() -> None:
