@@ -277,3 +277,20 @@ def test_a_server_that_cant_take_a_stream_gets_every_message_once(scripted_serve
     assert backend_for(server).send_messages(batch("abcde")) == 5
     assert senders(server) == ["a", "b", "c", "d", "e"]
     assert len(server.connections) == 1
+
+
+def test_a_doubt_is_not_hidden_by_what_comes_after_it(scripted_server):
+    """One recipient may have the message; the server is gone when the other one is to get it."""
+
+    def answer(connection, line):
+        full = len(connection.open_message.recipient_lines) >= 1
+        return b"452 4.5.3 Too many\r\n" if full else b"250 2.1.5 Ok\r\n"
+
+    server = scripted_server(
+        replies={"RCPT": answer, "CONTENT": CLOSE, "GREETING": [ORDINARY, *[GOODBYE] * 5]}
+    )
+    one = message(to=["a@example.org", "b@example.org"])
+    error = failure_of(backend_for(server), [one], DeliveryInDoubt)
+    assert error.in_doubt
+    statuses = [outcome.status.value for outcome in one.smtp_result.recipients.values()]
+    assert statuses == ["in_doubt", "deferred"]

@@ -389,8 +389,10 @@ class _Run:
     def _fail_rest(self, error: Exception) -> None:
         """The server is down: what is left fails with the same error."""
         for job in chain(list(self._open), self._jobs.with_route(self._route)):
+            told: Exception | None = error
             if isinstance(error, SMTPError):
                 job.transaction.conclude_unsent(error)
+                told = job.transaction.error
             else:
                 job.transaction.settle_open(Status.NOT_SENT, None)
             server = self._route.endpoint.server
@@ -400,7 +402,7 @@ class _Run:
                     Attempt(self._account, self._route.rule.value, server, error=headline)
                 )
                 job.logs.append(getattr(error, "transcript", ()))
-            self._batch.settle(job, None if job.transaction.sent else error)
+            self._batch.settle(job, None if job.transaction.sent else told)
         self._open.clear()
 
     def _settle(self, job: Job, error: Exception | None) -> None:

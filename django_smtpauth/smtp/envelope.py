@@ -85,7 +85,8 @@ def next_round(
         chosen.append(recipient)
     if transaction.envelope.all_or_none:
         return wanted if len(chosen) == len(wanted) else ()
-    return tuple(chosen[: min(filter(None, (limits.recipients, most)), default=None)])
+    known = (limits.recipients, most, transaction.most_at_once)
+    return tuple(chosen[: min(filter(None, known), default=None)])
 
 
 def _envelope_commands(

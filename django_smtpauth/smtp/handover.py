@@ -82,7 +82,6 @@ class Handover:
         out = bytearray(envelope)
         for octets, last in current.content.chunks():
             out += self._chunk(current, octets, last=last)
-        self._wire.patience.flow()
         yield from self._write(bytes(out))
 
     def _chunk(self, current: Transaction, octets: bytes, *, last: bool) -> bytes:

@@ -41,6 +41,7 @@ _OTHER_DIALOGUE: Final = frozenset({"PRDR"})
 _KEYWORD = re.compile("[A-Z0-9][A-Z0-9-]*")
 _VALUE = re.compile(r"[!-<>-~]+")
 _PRINTABLE = re.compile("[ -~]*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _ADDRESS_TYPE = re.compile("[A-Za-z0-9-]+;.+", re.DOTALL)
 
 Notification = Literal["SUCCESS", "FAILURE", "DELAY", "NEVER"]
@@ -119,8 +120,12 @@ class RecipientOptions:
             raise ValueError(f"notify must list some of {', '.join(_NOTIFICATIONS)}.")
         if "NEVER" in self.notify and len(self.notify) > 1:
             raise ValueError("notify: NEVER stands alone.")
-        if self.orcpt is not None and not 1 <= len(self.orcpt) <= MAX_ORCPT:
-            raise ValueError(f"orcpt must have 1 to {MAX_ORCPT} characters.")
+        if self.orcpt is not None and not (
+            1 <= len(self.orcpt) <= MAX_ORCPT and not _CONTROL.search(self.orcpt)
+        ):
+            raise ValueError(
+                f"orcpt must have 1 to {MAX_ORCPT} characters, no control among them."
+            )
         object.__setattr__(self, "notify", tuple(dict.fromkeys(self.notify)))
         object.__setattr__(self, "parameters", _checked(self.parameters))
 

@@ -38,6 +38,7 @@ class Recipient:
 class Envelope:
     """Who sends (empty: the null reverse-path) and who receives, at least one.
 
+    recipients: a repeated one counts once.
     utf8: an address in the header can be written only with SMTPUTF8 (RFC 6531).
     all_or_none: unless the server accepts every recipient, none shall get the message.
     Raises ValueError for an address that is none.
@@ -52,6 +53,10 @@ class Envelope:
     def __post_init__(self) -> None:
         if not self.recipients:
             raise ValueError("An envelope needs at least one recipient.")
+        unique: dict[str, Recipient] = {}
+        for recipient in self.recipients:
+            unique.setdefault(recipient.address, recipient)
+        object.__setattr__(self, "recipients", tuple(unique.values()))
         for address in self._addresses[0 if self.sender else 1 :]:
             Mailbox.parse(address)
 
@@ -71,8 +76,8 @@ class Envelope:
 
     @classmethod
     def of(cls, sender: str, recipients: Iterable[str]) -> Envelope:
-        """An envelope from plain addresses; a repeated recipient counts once."""
-        return cls(sender, tuple(Recipient(address) for address in dict.fromkeys(recipients)))
+        """An envelope from plain addresses."""
+        return cls(sender, tuple(Recipient(address) for address in recipients))
 
 
 class Status(str, enum.Enum):
@@ -130,6 +135,8 @@ class Transaction:
     #: Octets written when the content was complete; None: it is not.
     content_end: int | None = None
     round: tuple[Recipient, ...] = ()
+    #: How many recipients a round may have, after one of which some were put off.
+    most_at_once: int | None = None
     # Recipients that the server wants in another round.
     _postponed: dict[str, Reply] = field(default_factory=dict)
     # Replies to the content, by recipient; in LMTP each recipient has its own.
@@ -250,6 +257,8 @@ class Transaction:
         Not `done` after it: recipients are left for another round.
         """
         sender, data, final = self.sender_reply, self.data_reply, self.final
+        if self._postponed:
+            self.most_at_once = len(self.accepted)
         if sender is not None and sender.klass != 2:
             self.conclude_unsent(
                 SenderRefused(sender=self.envelope.sender, **self._at(Verb.MAIL, sender))

@@ -49,9 +49,14 @@ class Wire:
             yield from self._exchange(b"", want_reply=True)
 
     def expect_reply(self) -> None:
-        """Begins the wait for the next reply; the verdict on a message may take longest."""
+        """Begins the wait for the next reply; the verdict on a message may take longest.
+
+        With it the time of the envelope is over, also where both were sent in one write.
+        """
         flight, timeouts = self.session.in_flight, self.patience.timeouts
         verdict = bool(flight) and flight[0].command.verb.completes
+        if verdict:
+            self.patience.flow()
         self.patience.expect(timeouts.verdict if verdict else timeouts.reply)
 
     def silent_for(self, seconds: float) -> bool:

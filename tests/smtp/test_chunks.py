@@ -17,12 +17,14 @@ from django_smtpauth.smtp.errors import (
     ProtocolError,
     RecipientsRefused,
     SenderRefused,
+    TimedOut,
 )
 from django_smtpauth.smtp.handover import MAX_IN_FLIGHT
+from django_smtpauth.smtp.needs import Arrival, Exchange
 from django_smtpauth.smtp.session import State
 from django_smtpauth.smtp.transaction import Envelope, Transaction
 from tests.smtp.deliveries import CHUNKING, PIPELINING, Run, bent, fates, message
-from tests.smtp.sansio import Entry, Server, answers
+from tests.smtp.sansio import Driver, Entry, Server, answers
 
 both_ways = pytest.mark.parametrize("trickle", [False, True], ids=["whole", "octet by octet"])
 SLOW = CHUNKING.replace("250-PIPELINING\r\n", "")
@@ -719,6 +721,30 @@ def test_a_chunk_that_is_refused_before_its_octets_came(bdat: Chunking) -> None:
     assert isinstance(run.error, Disconnected)
     assert [fates(done) for done in run.done] == [{"a": "refused"}]
     assert not run.session.reusable
+
+
+def test_the_envelope_s_replies_have_their_time_also_when_the_content_is_under_way() -> None:
+    """A server that drips them can't make them last: until_content bounds them all."""
+
+    class Slow(Driver):
+        """A line of the replies every nine seconds."""
+
+        later = b""
+
+        def exchange(self, need: Exchange) -> Arrival:
+            if need.timeout <= 0:
+                return Arrival(b"", self.handed, TimedOut("the server did not answer in time"))
+            self.later = self.later or super().exchange(need).data
+            line, end, self.later = self.later.partition(b"\n")
+            run.clock.advance(9 if end else 0)
+            return Arrival(line + end, self.handed)
+
+    run = Run(chunking(), [], bdat="eager", traits=proven())
+    run.driver.__class__ = Slow
+    run.deliver([message(*(f"r{number}" for number in range(40)))])
+
+    assert isinstance(run.error, TimedOut)
+    assert set(fates(run.done[0]).values()) == {"in_doubt"}
 
 
 def test_time_runs_to_the_verdict_and_not_to_the_envelopes_replies() -> None:

@@ -426,3 +426,21 @@ def test_a_session_that_knows_other_domains_leaves_all_or_none_to_the_next() -> 
     assert not waiting.done
     assert run.session.spent
     assert isinstance(run.error, SMTPError) is False
+
+
+def test_what_one_round_showed_counts_for_the_next_ones() -> None:
+    """Also where the server did not say that there are too many: not every recipient again."""
+    names = [f"r{number}" for number in range(20)]
+    run = Run(at_most(2, "452 insufficient storage"), [message(*names)])
+
+    assert fates(run.done[0]) == dict.fromkeys(names, "accepted")
+    assert list(map(len, recipients_of(run))) == [20, *[2] * 9]
+
+
+def test_a_repeated_recipient_counts_once() -> None:
+    recipients = tuple(Recipient(f"{name}@x") for name in "aba")
+    envelope = Envelope("me@x", recipients, all_or_none=True)
+    run = Run(bent(), [Transaction(envelope, message("a").content)])
+
+    assert recipients_of(run) == [["a", "b"]]
+    assert fates(run.done[0]) == {"a": "accepted", "b": "accepted"}
