@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from functools import partial
@@ -311,6 +312,47 @@ def test_parameters_smuggled_through_addresses(
     with pytest.raises(ValueError, match="address"):
         ADDRESSED[place](server, address)
     assert not any(line.startswith((b"MAIL", b"RCPT")) for line in server.commands)
+
+
+WORDS = [" SIZE=1", "> SIZE=1", ">", "\xa0SIZE=1", "=1", "+41", "ä", "\U0001f600"]
+#: What says it, and in which command it would stand.
+OPTIONS: dict[str, tuple[Attack, bytes]] = {
+    "envid": (REFUSED["envid"], b"MAIL"),
+    "submitter": (REFUSED["submitter"], b"MAIL"),
+    "ret": (REFUSED["ret"], b"MAIL"),
+    "parameter": (REFUSED["parameter"], b"MAIL"),
+    "parameter, its name": (REFUSED["parameter, its name"], b"MAIL"),
+    "notify": (REFUSED["notify"], b"RCPT"),
+    "parameter of RCPT": (REFUSED["parameter of RCPT"], b"RCPT"),
+    "whose options": (REFUSED["whose options"], b"RCPT"),
+    "orcpt": (ENCODED["orcpt"], b"RCPT"),
+    "orcpt, with its type": (ENCODED["orcpt, with its type"], b"RCPT"),
+}
+
+
+@pytest.mark.parametrize("words", WORDS, ids=ascii)
+@pytest.mark.parametrize("place", OPTIONS)
+def test_parameters_smuggled_through_options(
+    scripted_server: ServerFactory, place: str, words: str
+) -> None:
+    """One value is one word, without anything that has a meaning in the command."""
+    server = generous(scripted_server)
+    attack, verb = OPTIONS[place]
+    try:
+        attack(server, words)
+    except ValueError:
+        assert server.commands == []
+        return
+    encoded = place in ("envid", "submitter", "orcpt", "orcpt, with its type")
+    # A value that RFC 5321 4.1.2 allows stands as it is.
+    assert encoded or (place.startswith("parameter") and words in (">", "+41"))
+    [line] = [line for line in server.commands if line.startswith(verb)]
+    _, _, parameters = line.partition(b">")
+    own = [word for word in parameters.split() if not word.startswith((b"SIZE=", b"BODY="))]
+    assert len(own) == 1
+    assert re.fullmatch(rb"[A-Z-]+=(?:[!-*,-<>-~]|\+[0-9A-F]{2})+", own[0])
+    assert parameters.isascii()
+    assert parameters.count(b"SIZE=") == (verb == b"MAIL")
 
 
 @pytest.mark.parametrize("domain", ["ex\uff1eample.org", "ex\u2100ample.org", "ex\uff20x.test"])
