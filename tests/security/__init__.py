@@ -37,6 +37,7 @@ no address becomes a parameter
     against: CVE-2025-59937
     test_parameters_smuggled_through_addresses
     test_parameters_smuggled_through_look_alikes
+    test_parameters_smuggled_through_options
     test_parameters_inside_quotes_stay_there
 
 a quoted local part is never parted again, and read in bounded time

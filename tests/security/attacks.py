@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
 from django.core.mail import EmailMessage
@@ -11,6 +10,7 @@ from django.core.mail import EmailMessage
 from django_smtpauth.backends import EmailBackend
 from django_smtpauth.smtp import SMTPError
 from tests.backend_fixtures import PASSWORD, USER, backend_for, failure_of, message
+from tests.servers.fixtures import ServerFactory
 from tests.servers.scripted import ScriptedServer
 
 #: The word that an attacker would like to see at the beginning of a line.
@@ -27,6 +27,11 @@ GENEROUS = [
 ]
 
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+
+
+def generous(scripted_server: ServerFactory) -> ScriptedServer:
+    """A server that offers everything that is attacked, and knows the user."""
+    return scripted_server(extensions=GENEROUS, users={USER: PASSWORD})
 
 
 def user_of(server: Any, **options: Any) -> EmailBackend:
@@ -62,8 +67,3 @@ def assert_nothing_secret(server: ScriptedServer, *forms: str) -> None:
     """The server was told none of this."""
     told = received(server)
     assert [form for form in forms if form.encode() in told] == []
-
-
-def unlike(words: Iterable[str], *wanted: str) -> list[str]:
-    """Those words that are none of the wanted ones."""
-    return [word for word in words if word not in wanted]

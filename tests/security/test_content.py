@@ -173,13 +173,17 @@ def runs_chunks(said: bytes) -> dict[str, Any]:
 
 @pytest.mark.parametrize("said", [b"", b"500 5.5.1 what?\r\n", b"250 2.0.0 fine\r\n"])
 @pytest.mark.parametrize("refuses", [True, False])
+@pytest.mark.parametrize("empty", [None, b""], ids=["says no", "is silent"])
 def test_chunk_desync_of_a_server_that_runs_chunks_as_commands(
-    scripted_server: ServerFactory, said: bytes, refuses: bool
+    scripted_server: ServerFactory, said: bytes, refuses: bool, empty: bytes | None
 ) -> None:
     """Eager costs such a server two harmless lines, and never a line of the message."""
     replies = runs_chunks(said)
     if refuses:
         replies["replies"]["RCPT"] = b"550 5.1.1 nobody\r\n"
+    if empty is not None:
+        # To an empty line: it looks as if it had been discarded.
+        replies["replies"][""] = empty
     server = scripted_server(**replies)
     messages = [message("a", body=COMMANDS.decode()) for _ in range(3)]
     backend = backend_for(server, bdat="eager", max_unanswered=3)

@@ -36,10 +36,12 @@ STAGES = ["GREETING", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "CONTENT"]
 AUTH: dict[str, Any] = {"users": {USER: PASSWORD}, "mechanisms": ["PLAIN"]}
 
 
-def reply_of(octets: int, code: bytes = b"550", filling: bytes = b"x") -> bytes:
-    """A reply of many lines and exactly so many octets."""
-    line = code + b"-" + (filling * 1_000)[:993] + b"\r\n"
-    lines = line * (octets // len(line) - 1)
+def reply_of(
+    octets: int, code: bytes = b"550", filling: bytes = b"x", width: int = 1_000
+) -> bytes:
+    """A reply of exactly so many octets, in lines of `width` octets."""
+    line = code + b"-" + (filling * width)[: width - 6] + b"\r\n"
+    lines = line * ((octets - 7) // width)
     rest = octets - len(lines) - 6
     return lines + code + b" " + (filling * rest)[:rest] + b"\r\n"
 
@@ -66,7 +68,9 @@ def test_hostile_server_with_the_longest_replies(
     scripted_server: ServerFactory, filling: bytes
 ) -> None:
     """They are read, and what is made of them takes neither long nor much room."""
-    server = scripted_server(replies={"RCPT": reply_of(MAX_REPLY, filling=filling)})
+    server = scripted_server(
+        replies={"RCPT": reply_of(MAX_REPLY, filling=filling, width=MAX_LINE)}
+    )
     one = message()
     began = time.monotonic()
     error = loss(backend_for(server), one)
@@ -294,7 +298,7 @@ def test_hostile_server_with_421_for_ever(scripted_server: ServerFactory) -> Non
     messages = [message(to=[f"to{n}@example.org" for n in range(40)]) for _ in range(20)]
     loss(backend_for(server), *messages)
     assert set(fates(messages)) == {"failed"}
-    assert len(server.connections) <= 50
+    assert len(server.connections) <= 4
 
 
 # -- LMTP: replies to the content, by recipient

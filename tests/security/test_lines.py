@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
-from django.core.mail import EmailMessage
 
 from django_smtpauth.sending.options import DSN, MessageOptions, RecipientOptions
 from django_smtpauth.sending.passwords import Password
@@ -23,7 +22,7 @@ from django_smtpauth.smtp import (
     connect,
 )
 from tests.backend_fixtures import PASSWORD, USER, backend_for, message
-from tests.security.attacks import EVIL, GENEROUS, assert_not_injected, user_of
+from tests.security.attacks import EVIL, GENEROUS, assert_not_injected, generous, user_of
 from tests.servers.fixtures import ServerFactory
 from tests.servers.proxies import HTTPProxy, Socks5Proxy
 from tests.servers.scripted import ScriptedServer
@@ -136,10 +135,6 @@ ENCODED: dict[str, Attack] = {
     "password": option("password", "secret{}".format),
     "body": mail(body=lambda t: f"a{t}\n"),
 }
-
-
-def generous(scripted_server: ServerFactory) -> ScriptedServer:
-    return scripted_server(extensions=GENEROUS, users={USER: PASSWORD})
 
 
 @pytest.mark.parametrize("line_end", [*BREAKS, *WIDE_BREAKS], ids=ascii)
@@ -313,6 +308,47 @@ def test_parameters_smuggled_through_addresses(
     assert not any(line.startswith((b"MAIL", b"RCPT")) for line in server.commands)
 
 
+WORDS = [" SIZE=1", "> SIZE=1", ">", "\xa0SIZE=1", "=1", "+41", "ä", "\U0001f600"]
+#: What says it, and in which command it would stand.
+OPTIONS: dict[str, tuple[Attack, bytes]] = {
+    "envid": (REFUSED["envid"], b"MAIL"),
+    "submitter": (REFUSED["submitter"], b"MAIL"),
+    "ret": (REFUSED["ret"], b"MAIL"),
+    "parameter": (REFUSED["parameter"], b"MAIL"),
+    "parameter, its name": (REFUSED["parameter, its name"], b"MAIL"),
+    "notify": (REFUSED["notify"], b"RCPT"),
+    "parameter of RCPT": (REFUSED["parameter of RCPT"], b"RCPT"),
+    "whose options": (REFUSED["whose options"], b"RCPT"),
+    "orcpt": (ENCODED["orcpt"], b"RCPT"),
+    "orcpt, with its type": (ENCODED["orcpt, with its type"], b"RCPT"),
+}
+
+
+@pytest.mark.parametrize("words", WORDS, ids=ascii)
+@pytest.mark.parametrize("place", OPTIONS)
+def test_parameters_smuggled_through_options(
+    scripted_server: ServerFactory, place: str, words: str
+) -> None:
+    """One value is one word, without anything that has a meaning in the command."""
+    server = generous(scripted_server)
+    attack, verb = OPTIONS[place]
+    try:
+        attack(server, words)
+    except ValueError:
+        assert server.commands == []
+        return
+    encoded = place in ("envid", "submitter", "orcpt", "orcpt, with its type")
+    # A value that RFC 5321 4.1.2 allows stands as it is.
+    assert encoded or (place.startswith("parameter") and words in (">", "+41"))
+    [line] = [line for line in server.commands if line.startswith(verb)]
+    _, _, parameters = line.partition(b">")
+    own = [word for word in parameters.split() if not word.startswith((b"SIZE=", b"BODY="))]
+    assert len(own) == 1
+    assert re.fullmatch(rb"[A-Z-]+=(?:[!-*,-<>-~]|\+[0-9A-F]{2})+", own[0])
+    assert parameters.isascii()
+    assert parameters.count(b"SIZE=") == (verb == b"MAIL")
+
+
 @pytest.mark.parametrize("domain", ["ex\uff1eample.org", "ex\u2100ample.org", "ex\uff20x.test"])
 def test_parameters_smuggled_through_look_alikes(
     scripted_server: ServerFactory, domain: str
@@ -333,56 +369,3 @@ def test_parameters_inside_quotes_stay_there(scripted_server: ServerFactory, add
     assert user_of(server).send_messages([message(to=[address])]) == 1
     [line] = [line for line in server.commands if line.startswith(b"RCPT")]
     assert line == f"RCPT TO:<{address}>".encode()
-
-
-MISROUTED = [
-    '"xclow3n@gmail.com x"@internal.example',
-    '"a@evil.example"@internal.example',
-    '"a@evil.example, b"@internal.example',
-    '"a\\"@evil.example>"@internal.example',
-    '"<a@evil.example>"@internal.example',
-    '"a\\\\"@internal.example',
-]
-
-
-@pytest.mark.parametrize("written", ["{}", "Name <{}>", '"Doe, J. @evil.example" <{}>'])
-@pytest.mark.parametrize("address", MISROUTED)
-def test_quoted_local_parts_misrouted(
-    scripted_server: ServerFactory, address: str, written: str
-) -> None:
-    """The domain is what follows the closing quote, and there is one recipient."""
-    server = generous(scripted_server)
-    one = message(to=[written.format(address)])
-    assert user_of(server).send_messages([one]) == 1
-    [received] = server.accepted
-    assert received.recipient_lines == [f"RCPT TO:<{address}>".encode()]
-    assert list(one.smtp_result.recipients) == [address]
-
-
-HUGE = 50_000
-BOMBS = {
-    "comments in comments": "(" * HUGE + ")" * HUGE + "a@example.org",
-    "open comments": "(" * HUGE + "a@example.org",
-    "quotes": '"' * HUGE + "a@example.org",
-    "escapes": '"' + "\\" * HUGE + '"@example.org',
-    "angles": "<" * HUGE + "a@example.org",
-    "names": "a " * HUGE + "<a@example.org",
-    "dots": "a." * HUGE + "@example.org",
-    "ats": "a@" * HUGE + "example.org",
-    "groups": "a:" * HUGE + "a@example.org",
-    "labels": "a@" + "a." * HUGE + "org",
-}
-
-
-@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
-@pytest.mark.parametrize("place", ["from_email", "to"])
-def test_quoted_local_parts_are_read_in_bounded_time(
-    scripted_server: ServerFactory, bomb: str, place: str
-) -> None:
-    server = generous(scripted_server)
-    began = time.monotonic()
-    one: EmailMessage = message(**{place: bomb if place == "from_email" else [bomb]})
-    with pytest.raises(ValueError, match="address"):
-        user_of(server).send_messages([one])
-    assert time.monotonic() - began < 2
-    assert server.messages == []

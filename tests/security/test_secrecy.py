@@ -92,6 +92,16 @@ def echo(code: bytes) -> Any:
     return answer
 
 
+def challenge(connection: Connection, line: bytes) -> bytes:
+    """What was heard, as a challenge."""
+    return b"334 " + (line.split() or [b""])[-1] + b"\r\n"
+
+
+def nonsense(connection: Connection, line: bytes) -> bytes:
+    """What was heard, as no reply at all."""
+    return b"999 " + (line.split() or [b""])[-1] + b"\r\n"
+
+
 FATES: dict[str, Any] = {
     "success": None,
     "wrong": None,
@@ -107,6 +117,9 @@ FATES: dict[str, Any] = {
     "echo": echo(b"535"),
     "echo for now": echo(b"454"),
     "echo in goodbye": echo(b"421"),
+    "echo in what is no reply": nonsense,
+    "echo in a challenge": challenge,
+    "echo in challenges that are none": echo(b"334"),
     "echo in success": echo(b"235"),
 }
 
