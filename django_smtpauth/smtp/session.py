@@ -48,6 +48,9 @@ class State(enum.Enum):
     CLOSED = enum.auto()  #: QUIT, 421, or state unknown: nothing more is to be said
 
 
+#: The stages in which nothing may be awaited, since the next octets are ours.
+_OUR_TURN = {State.SECURING: "TLS", State.AUTHENTICATING: "AUTH"}
+
 #: state -> {what may be written: the state presumed from then on}
 MAY_SEND: dict[State, dict[Verb, State]] = {
     State.GREETING: {Verb.GREETING: State.HELLO},
@@ -291,7 +294,7 @@ class Session:
         """The stage that the session waits in."""
         if self.in_flight:
             return self.in_flight[0].command.verb.stage
-        return "TLS" if self.state is State.SECURING else ""
+        return _OUR_TURN.get(self.state, "")
 
     @property
     def quiet(self) -> bool:

@@ -320,6 +320,15 @@ def authenticating(*hidden: str) -> Session:
     return session
 
 
+def test_a_connection_lost_between_a_challenge_and_its_response_was_lost_in_auth() -> None:
+    session = authenticating()
+    session.send(commands.auth("LOGIN", None))
+    (_,) = session.receive(b"334 VXNlcm5hbWU6\r\n", session.queued)
+
+    assert not session.in_flight
+    assert session.stage == "AUTH"
+
+
 def test_challenges_never_get_into_the_log() -> None:
     session = authenticating()
     session.send(commands.auth("LOGIN", None))
