@@ -19,14 +19,16 @@ import signal
 import socket
 import subprocess
 import tempfile
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 import trustme
 
-from tests.interop.server import PATIENCE, wait_for
+from tests.interop.server import PATIENCE, Listener, RealServer, wait_for
 
 HOST = "127.0.0.1"
 #: The name in the servers' certificates.
@@ -171,3 +173,37 @@ def write_certificates(folder: Path, client: str, owner: str | None = None) -> S
     if owner is not None:
         give(owner, files.key)
     return files
+
+
+Started = TypeVar("Started", bound="StartedServer")
+
+
+class StartedServer(RealServer):
+    """An instance that the tests start in a folder of its own; a context manager.
+
+    Subclasses write their configuration, start their daemons and fill `_listeners`.
+    """
+
+    host = TLS_NAME
+    #: How the folder's name begins.
+    prefix: str
+
+    _folder: Path
+    _listeners: dict[str, Listener]
+
+    def __enter__(self: Started) -> Started:
+        with contextlib.ExitStack() as stack:
+            self._folder = stack.enter_context(Folder(self.prefix))
+            self._start(stack)
+            self._running = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
+
+    @abstractmethod
+    def _start(self, stack: contextlib.ExitStack) -> None:
+        """Starts what runs until the stack is closed."""
+
+    def listener(self, name: str) -> Listener:
+        return self._listeners[name]

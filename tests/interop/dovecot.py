@@ -30,14 +30,13 @@ from pathlib import Path
 from django_smtpauth.smtp import Security
 from tests.interop.daemons import (
     DOMAIN,
-    TLS_NAME,
     Daemon,
-    Folder,
+    StartedServer,
     free_ports,
     give,
     write_certificates,
 )
-from tests.interop.server import Listener, RealServer, User
+from tests.interop.server import Listener, User
 
 PROGRAM = Path("/usr/sbin/dovecot")
 #: What must be installed: Dovecot's services are packages of their own.
@@ -57,31 +56,17 @@ _ADDED = re.compile(
 )
 
 
-class Dovecot(RealServer):
+class Dovecot(StartedServer):
     """One running instance; a context manager. Needs root.
 
     relay_port: the port of 127.0.0.1 that the submission service passes everything on to.
     """
 
-    host = TLS_NAME
+    prefix = "dovecot-"
 
     def __init__(self, relay_port: int) -> None:
         self._relay_port = relay_port
         self.alice, self.bob, self.carol = USERS
-
-    def __enter__(self) -> Dovecot:
-        with ExitStack() as stack:
-            self._folder = stack.enter_context(Folder("dovecot-"))
-            self._write_files()
-            self._start(stack)
-            self._running = stack.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._running.close()
-
-    def listener(self, name: str) -> Listener:
-        return self._listeners[name]
 
     @property
     def lmtp_port(self) -> int:
@@ -130,6 +115,7 @@ class Dovecot(RealServer):
         users.chmod(0o644)
 
     def _start(self, stack: ExitStack) -> None:
+        self._write_files()
         lmtp, submission, implicit = free_ports(3)
         path = self._folder / "run" / "lmtp"
         self._listeners = {

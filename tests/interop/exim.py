@@ -43,14 +43,13 @@ from django_smtpauth.sending.results import Result
 from django_smtpauth.smtp import Security
 from tests.interop.daemons import (
     DOMAIN,
-    TLS_NAME,
     Daemon,
-    Folder,
+    StartedServer,
     free_ports,
     give,
     write_certificates,
 )
-from tests.interop.server import Listener, RealServer, User, wait_for
+from tests.interop.server import Listener, User, wait_for
 
 #: Compiled into Debian's program.
 EXIM_USER = "Debian-exim"
@@ -87,30 +86,15 @@ class Reception:
     prdr: bool
 
 
-class Exim(RealServer):
+class Exim(StartedServer):
     """One running instance; a context manager. Needs root."""
 
-    host = TLS_NAME
+    prefix = "exim-"
 
     def __init__(self, program: Path) -> None:
         self._program = program
         self.alice, self.bob, self.carol, self.jürgen = USERS
-        self._listeners: dict[str, Listener] = {}
         self._copies: dict[str, tuple[list[str], bytes]] = {}
-
-    def __enter__(self) -> Exim:
-        with ExitStack() as stack:
-            self._folder = stack.enter_context(Folder("exim-"))
-            self._write_files()
-            self._start(stack)
-            self._running = stack.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._running.close()
-
-    def listener(self, name: str) -> Listener:
-        return self._listeners[name]
 
     def delivered(self, message: EmailMessage) -> dict[str, list[bytes]]:
         """Each address of the envelope with the copies it got, as they were sent.
@@ -204,6 +188,7 @@ class Exim(RealServer):
         give(EXIM_USER, folder / "sasldb")
 
     def _start(self, stack: ExitStack) -> None:
+        self._write_files()
         starttls, implicit, plain, small, bare = free_ports(5)
         self._listeners = {
             "starttls": Listener(starttls, Security.STARTTLS),

@@ -30,8 +30,8 @@ from pathlib import Path
 from typing import Any
 
 from django_smtpauth.smtp import Security
-from tests.interop.daemons import TLS_NAME, Daemon, Folder, write_certificates
-from tests.interop.server import Listener, RealServer, User
+from tests.interop.daemons import Daemon, StartedServer, write_certificates
+from tests.interop.server import Listener, User
 
 SCRIPT = Path(__file__).with_name("nodemailer.js")
 
@@ -60,27 +60,14 @@ class Received:
     content: bytes
 
 
-class Nodemailer(RealServer):
+class Nodemailer(StartedServer):
     """One running instance; a context manager."""
 
-    host = TLS_NAME
+    prefix = "nodemailer-"
 
     def __init__(self, modules: Path) -> None:
         self._modules = modules
         self.alice, self.bob = USERS
-
-    def __enter__(self) -> Nodemailer:
-        with ExitStack() as stack:
-            self._folder = stack.enter_context(Folder("nodemailer-"))
-            self._start(stack)
-            self._running = stack.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._running.close()
-
-    def listener(self, name: str) -> Listener:
-        return self._listeners[name]
 
     def token(self, user: User) -> str:
         """The OAuth 2 access token that XOAUTH2 takes for this user."""

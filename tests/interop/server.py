@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,16 +45,16 @@ class Listener:
     hello: str = "EHLO"
 
 
-class RealServer:
+class RealServer(ABC):
     """One running instance. Subclasses say what it listens on and whom it knows."""
 
     #: The name in the server's certificate.
     host: str
     ca_file: str
 
+    @abstractmethod
     def listener(self, name: str) -> Listener:
         """The port or socket of that name."""
-        raise NotImplementedError
 
     def port(self, name: str) -> int:
         port = self.listener(name).port
