@@ -46,7 +46,7 @@ _SAME: Final = (
     "require_tls",
 )
 _NO_FIELD: Final = "an account has no field for it. It stays in force where it is: keep it there."
-_NO_TOKEN: Final = (
+_NO_ACCESS: Final = (
     "an account keeps no access token. Until it has a password it can't log in: keep this mailer."
 )
 _PEM: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.S)
@@ -286,7 +286,7 @@ def _log_in(one: Import) -> None:
     options, values = one.options, one.values
     external = "EXTERNAL" in (options.auth_mechanisms or ()) and "client_key" in values
     if options.access_token:
-        one.left.update(access_token=_NO_TOKEN)
+        one.left.update(access_token=_NO_ACCESS)
     if options.username and options.password:
         values["password"], problem = secret_sources.from_text(
             "password", options.password.reveal()

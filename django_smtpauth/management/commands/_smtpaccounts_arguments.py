@@ -9,8 +9,27 @@ from django.core.management.base import CommandParser
 from django_smtpauth.provisioning.values import SECRETS
 
 
+class _ActionParser(CommandParser):
+    """Takes options between the words, too: `set billing --scope b host=…`."""
+
+    _intermixed = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self._intermixed:
+            # Before Python 3.12 the other method calls this one.
+            return super().parse_known_args(args, namespace)
+        self._intermixed = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._intermixed = False
+
+
 def add_actions(parser: CommandParser) -> None:
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    """One parser for each action, under `action`."""
+    actions = parser.add_subparsers(
+        dest="action", metavar="ACTION", required=True, parser_class=_ActionParser
+    )
 
     def action(name: str, summary: str) -> Any:
         made = actions.add_parser(name, help=summary, description=summary)

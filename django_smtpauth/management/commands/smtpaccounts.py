@@ -65,9 +65,7 @@ class Command(BaseCommand):
                 f"migrate` run, and is {self._database!r} the database?"
             ) from None
         except KeyboardInterrupt:
-            fate = (
-                "Some lines may be written." if options.get("keep_going") else "Nothing changed."
-            )
+            fate = "Some may be written." if options.get("keep_going") else "Nothing changed."
             raise CommandError(f"Interrupted. {fate}", returncode=130) from None
 
     # Reading
