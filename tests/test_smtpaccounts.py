@@ -345,6 +345,21 @@ def test_a_terminal_is_asked_twice(run, refused, terminal):
     assert get().password.reveal() == SECRET
 
 
+@pytest.mark.parametrize("end", [KeyboardInterrupt, EOFError])
+def test_who_leaves_the_question_leaves_no_trace(refused, terminal, monkeypatch, end):
+    create(password="")
+    answers = terminal(SECRET)
+
+    def ask(_):
+        if answers:
+            return answers.pop()
+        raise end
+
+    monkeypatch.setattr("getpass.getpass", ask)
+    assert refused("set-password", "billing") == "Interrupted. Nothing changed."
+    assert get().password is None
+
+
 def test_without_a_terminal_nobody_is_asked(refused):
     create()
     assert "--password-stdin" in refused("set-password", "billing")
@@ -695,6 +710,16 @@ def test_files_are_read_into_the_account(run, site, certificates, tmp_path):
     account.full_clean()
 
 
+@pytest.mark.parametrize(
+    ("host", "internal"),
+    [("localhost", True), ("10.1.2.3", True), ("mail", True), ("9.9.9.9", False)],
+)
+def test_a_server_inside_stays_within_reach(run, site, host, internal):
+    site(host=host)
+    assert ("Set internal_host" in run("import-settings", "--slug", "club")) == internal
+    assert get("club").internal_host == internal
+
+
 def test_what_cant_be_carried_over_is_told(run, site, tmp_path):
     (tmp_path / "empty.pem").write_text("")
     site(
@@ -722,6 +747,7 @@ def test_the_exported_mailers_send(run, scripted_server, settings):
             security="none",
             username="club",
             allow_auth_without_tls=True,
+            internal_host=True,
         )
     create("off", enabled=False)
     out = run("export-mailers")
@@ -786,6 +812,6 @@ def test_a_provider_is_a_destination(run, refused, gmail):
 
 
 def test_a_provider_is_known_by_its_host(run, site, gmail):
-    site(host=gmail.host, security=gmail.security.value)
+    site(host=gmail.host, security=str(gmail.security))
     run("import-settings", "--slug", "club")
     assert get("club").preset == "gmail"

@@ -1,5 +1,6 @@
 """Accounts out of the settings of a site: EMAIL_*, SMTPAUTH["DEFAULTS"], MAILERS."""
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from ..sending.mailer import (
     port_of,
 )
 from ..sending.option_values import hidden
+from ..smtp.endpoint import is_path
 from . import secret_sources
 from .entries import Entry
 from .problems import ProvisioningError
@@ -170,6 +172,9 @@ def _fill(one: Import) -> None:
         values["auth_mechanisms"] = ",".join(options.auth_mechanisms)
     if options.tls_pin:
         values["tls_pin"] = "\n".join(options.tls_pin)
+    if _is_internal(str(options.host)):
+        # The server that the settings name may be anywhere; that of an account may not.
+        values["internal_host"] = True
     preset = _preset_of(str(options.host))
     if preset:
         values["preset"] = preset
@@ -189,6 +194,14 @@ def _preset_of(host: str) -> str:
             if host.lower() in hosts:
                 return str(slug)
     return ""
+
+
+def _is_internal(host: str) -> bool:
+    """Whether the host says by itself that it is inside: no name is looked up."""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return not is_path(host) and ("." not in host or host.endswith(".localhost"))
 
 
 def _timeout(one: Import) -> None:

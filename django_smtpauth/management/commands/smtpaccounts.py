@@ -49,24 +49,36 @@ class Command(BaseCommand):
         self._json: bool = options["json"]
         self._database = options["database"] or router.db_for_write(SMTPAccount)
         action = options["action"].replace("-", "_")
+        failure = self._run(options["action"].replace("-", "_"))
+        if failure is not None:
+            # Raised from here: frames below may have seen a secret.
+            raise failure
+
+    def _run(self, action: str) -> CommandError | None:
+        """Does it; gives the error to end with."""
         try:
-            scope = options["scope"]
+            scope = self._options["scope"]
             self._scope = smtpauth_settings.scope if scope is None else scope
-            getattr(self, f"_{action}")(options)
+            getattr(self, f"_{action}")(self._options)
+        except CommandError as error:
+            return error.with_traceback(None)
         except ProvisioningError as error:
-            raise self._failure(error.problems) from None
+            return self._failure(error.problems)
         except ImproperlyConfigured as error:
-            raise CommandError(str(error)) from None
+            return CommandError(str(error))
         except IntegrityError as error:
-            raise CommandError(f"The database refused it: {_first_line(error)}") from None
+            return CommandError(f"The database refused it: {_first_line(error)}")
         except DatabaseError as error:
-            raise CommandError(
+            return CommandError(
                 f"The accounts can't be read or written: {_first_line(error)}. Has `manage.py "
                 f"migrate` run, and is {self._database!r} the database?"
-            ) from None
-        except KeyboardInterrupt:
-            fate = "Some may be written." if options.get("keep_going") else "Nothing changed."
-            raise CommandError(f"Interrupted. {fate}", returncode=130) from None
+            )
+        except (KeyboardInterrupt, EOFError):
+            fate = (
+                "Some may be written." if self._options.get("keep_going") else "Nothing changed."
+            )
+            return CommandError(f"Interrupted. {fate}", returncode=130)
+        return None
 
     # Reading
 
@@ -231,6 +243,10 @@ class Command(BaseCommand):
         if sealed:
             lines.append(f"  Sealed in the database: {', '.join(sealed)}.")
         lines += [f"  Not carried over: {name}: {why}" for name, why in one.left.items()]
+        if one.values.get("internal_host"):
+            lines.append(
+                "  Set internal_host: the server is inside, and accounts reach public ones."
+            )
         if one.removable:
             lines.append(
                 "  Once mail flows, remove from the settings, and from where they are kept:"
@@ -332,11 +348,15 @@ def _ask_for_password(slug: str) -> FreshSecret:
 
 
 def _asked(slug: str) -> secret_sources.Found:
-    # Raises nothing itself: this frame has seen the password.
-    first = getpass.getpass(f"Password of {printable(slug)}: ")
-    if first != getpass.getpass("The same again: "):
+    first, problem = _typed(f"Password of {printable(slug)}: ")
+    second, _ = (None, "") if problem else _typed("The same again: ")
+    if first is not None and (second is None or first.reveal() != second.reveal()):
         return None, "the two are not the same. Nothing was changed."
-    return secret_sources.from_text("password", first)
+    return first, problem
+
+
+def _typed(prompt: str) -> secret_sources.Found:
+    return secret_sources.from_text("password", getpass.getpass(prompt))
 
 
 def _actor() -> str:
