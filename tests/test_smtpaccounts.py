@@ -712,7 +712,13 @@ def test_files_are_read_into_the_account(run, site, certificates, tmp_path):
 
 @pytest.mark.parametrize(
     ("host", "internal"),
-    [("localhost", True), ("10.1.2.3", True), ("mail", True), ("9.9.9.9", False)],
+    [
+        ("localhost", True),
+        ("10.1.2.3", True),
+        ("mail", True),
+        ("/run/x", True),
+        ("9.9.9.9", False),
+    ],
 )
 def test_a_server_inside_stays_within_reach(run, site, host, internal):
     site(host=host)

@@ -201,7 +201,7 @@ def _is_internal(host: str) -> bool:
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:
-        return not is_path(host) and ("." not in host or host.endswith(".localhost"))
+        return is_path(host) or "." not in host or host.endswith(".localhost")
 
 
 def _timeout(one: Import) -> None:

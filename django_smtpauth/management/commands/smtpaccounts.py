@@ -48,7 +48,6 @@ class Command(BaseCommand):
         self._quiet = options["verbosity"] == 0
         self._json: bool = options["json"]
         self._database = options["database"] or router.db_for_write(SMTPAccount)
-        action = options["action"].replace("-", "_")
         failure = self._run(options["action"].replace("-", "_"))
         if failure is not None:
             # Raised from here: frames below may have seen a secret.
@@ -74,9 +73,8 @@ class Command(BaseCommand):
                 f"migrate` run, and is {self._database!r} the database?"
             )
         except (KeyboardInterrupt, EOFError):
-            fate = (
-                "Some may be written." if self._options.get("keep_going") else "Nothing changed."
-            )
+            partly = self._options.get("keep_going")
+            fate = "Some may be written." if partly else "Nothing changed."
             return CommandError(f"Interrupted. {fate}", returncode=130)
         return None
 
@@ -244,9 +242,7 @@ class Command(BaseCommand):
             lines.append(f"  Sealed in the database: {', '.join(sealed)}.")
         lines += [f"  Not carried over: {name}: {why}" for name, why in one.left.items()]
         if one.values.get("internal_host"):
-            lines.append(
-                "  Set internal_host: the server is inside, and accounts reach public ones."
-            )
+            lines.append("  Set internal_host: else an account reaches public servers only.")
         if one.removable:
             lines.append(
                 "  Once mail flows, remove from the settings, and from where they are kept:"
