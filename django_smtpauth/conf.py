@@ -21,6 +21,8 @@ DEFAULTS: dict[str, Any] = {
     "SCOPE": "",
     # Seconds between two looks at the accounts in the database.
     "ACCOUNT_REFRESH": 5.0,
+    # The address that gets every message in the place of its recipients; None: nobody.
+    "REDIRECT_TO": None,
 }
 
 
