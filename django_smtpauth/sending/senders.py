@@ -247,17 +247,22 @@ def _judged_author(text: str, policy: Policy) -> str:
 
 
 def _with_a_name(text: str, policy: Policy) -> str:
-    """A mailbox to send as, with the account's name if it is its own and has none.
+    """A mailbox to send as, with the account's name if it is its own and has none."""
+    if policy.name and not display_name(text) and policy.is_own(normalized_address(text)):
+        return policy.written(policy.name)
+    return _in_plain_words(text)
 
-    An encoded word is decoded and put into quotes: some versions of Python write what it hides,
-    and a comma in it would begin another author.
+
+def _in_plain_words(mailbox: str) -> str:
+    """The same mailbox, its name decoded and in quotes if it has an encoded word.
+
+    Some versions of Python write what such a word hides, and a comma in it would begin another
+    mailbox.
     """
-    name = display_name(text)
-    if not name and policy.is_own(normalized_address(text)):
-        return policy.written(policy.name) if policy.name else text
-    if _ENCODED_WORD in name:
-        return written(as_phrase(decoded_name(name)), envelope_address(text))
-    return text
+    name, address = display_name(mailbox), normalized_address(mailbox)
+    if _ENCODED_WORD not in name or not address:
+        return mailbox
+    return written(as_phrase(decoded_name(name)), envelope_address(mailbox))
 
 
 def _judged_envelope(text: str, policy: Policy) -> str:
@@ -277,7 +282,7 @@ def _judged_sender(text: str, author: str, policy: Policy) -> str:
 
 def _replies(text: str, author: str, policy: Policy) -> tuple[str, ...]:
     """The authors that From does not name any more."""
-    return () if author == text else tuple(_foreign(text, policy))
+    return () if author == text else tuple(map(_in_plain_words, _foreign(text, policy)))
 
 
 def _is_rewritten(text: str, policy: Policy) -> bool:
@@ -311,7 +316,5 @@ def _name(text: str) -> str:
 
     One that holds an address is not kept: mail programs and filters take it for a forgery.
     """
-    name = display_name(text)
-    if _ENCODED_WORD in name:
-        name = as_phrase(decoded_name(name))
+    name = display_name(_in_plain_words(text))
     return "" if "@" in name else name
