@@ -186,7 +186,7 @@ def validate_mechanisms(text: str) -> None:
 def validate_senders(text: str) -> None:
     """Addresses and domains, one a line: name@example.com, example.org, and .example.org for what
     lies below a domain."""
-    for line in normalise_lines(text).splitlines():
+    for line in filter(None, normalise_lines(text).splitlines()):
         if "@" in line[1:]:
             validate_sender(line)
         elif not _is_name(line[line.startswith(("@", ".")) :]):

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_smtpauth.backends import EmailBackend
+from django_smtpauth.models import SMTPAccount
 from django_smtpauth.sending import redirection
 from django_smtpauth.sending.accounts import account_of
 from django_smtpauth.sending.composition import compose
@@ -216,6 +217,12 @@ def test_a_message_that_writes_a_from_that_the_account_may_send_as(shop):
     assert only(server)["From"] == "own@example.org"
 
 
+def test_a_name_from_the_database_writes_no_header():
+    row = SMTPAccount(slug="shop", host="h.example", from_email=OWN, from_name="A\r\nBcc: b@c.d")
+    with pytest.raises(ValueError, match="control character"):
+        compose(message(from_email=OWN), account=account_of(row))
+
+
 FROMS = st.one_of(
     st.sampled_from(
         [
@@ -245,8 +252,6 @@ FROMS = st.one_of(
     foreign=st.sampled_from(["refuse", "rewrite"]),
 )
 def test_whatever_the_from_the_wire_has_one_to_send_as(from_email, header, foreign):
-    from django_smtpauth.models import SMTPAccount
-
     row = SMTPAccount(
         slug="shop", host="h.example", from_email=OWN, may_send_as="example.net", from_name="S"
     )

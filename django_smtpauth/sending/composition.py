@@ -90,8 +90,9 @@ def compose(
         _refuse_unparsable(draft)
         raise
     _refuse_other_headers(rendered, octets)
-    refuse_other_senders(_header(octets, b"from"), _author(draft), account)
-    refuse_other_senders(_header(octets, b"sender"), _sender(draft), account)
+    if account is not None:
+        refuse_other_senders(_header(octets, b"from"), _author(draft), account)
+        refuse_other_senders(_header(octets, b"sender"), _sender(draft), account)
     if addresses.need_utf8 and "DKIM-Signature" in rendered:
         raise NotSupported(
             "the message was signed before its UTF-8 addresses were written",

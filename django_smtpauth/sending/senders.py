@@ -183,14 +183,14 @@ def has_address(account: Account) -> bool:
     return bool(policy_of(account).address)
 
 
-def refuse_other_senders(rendered: str, meant: str, account: Account | None) -> None:
+def refuse_other_senders(rendered: str, meant: str, account: Account) -> None:
     """Raises NotSupported when a foreign sender got into a header after it was judged: by a
     message's own code, or by an encoded word that was decoded.
 
     rendered: the header From or Sender as it was rendered. meant: as it was to be.
     """
     addresses = _addresses(rendered)
-    if account is None or addresses == _addresses(meant):
+    if addresses == _addresses(meant):
         return
     policy = policy_of(account)
     if policy.forbids(rendered) or any(map(policy.is_nobodys, addresses)):

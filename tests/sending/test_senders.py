@@ -6,11 +6,13 @@ import uuid
 from types import SimpleNamespace
 
 import pytest
+from django.core.exceptions import ValidationError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from django_smtpauth import presets
 from django_smtpauth.sending.accounts import Account
+from django_smtpauth.sending.addressing import normalized_address
 from django_smtpauth.sending.option_values import InvalidOption
 from django_smtpauth.sending.senders import (
     FOREIGN_FROM,
@@ -20,6 +22,7 @@ from django_smtpauth.sending.senders import (
     refuse_other_senders,
 )
 from django_smtpauth.smtp.errors import NotSupported
+from django_smtpauth.validators import validate_senders
 
 OWN = "shop@example.com"
 POLICIES = ("refuse", "rewrite", "allow")
@@ -137,6 +140,41 @@ def test_what_the_account_may_not_send_as_is_rewritten(others: str, text: str) -
 def test_what_is_foreign_is_allowed(others: str, text: str) -> None:
     said = Senders(OWN, text)
     assert judged(said, account(may_send_as=others, foreign_from="allow")) == said
+
+
+@pytest.mark.parametrize(
+    ("line", "covered"),
+    [
+        ("sales@example.org", "sales@example.org"),
+        ("jürgen@bücher.example", "jürgen@xn--bcher-kva.example"),
+        ("example.org", "a@example.org"),
+        ("@example.org", "a@example.org"),
+        (".example.org", "a@b.example.org"),
+        ("Bücher.example", "a@bücher.example"),
+        (" sales@example.org \n\n example.net ", "a@example.net"),
+    ],
+)
+def test_what_the_form_takes_is_understood(line: str, covered: str) -> None:
+    validate_senders(line)
+    assert policy_of(account(may_send_as=line)).covers(normalized_address(covered))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "@",
+        ".",
+        "@@example.org",
+        "@.example.org",
+        "..example.org",
+        "*.example.org",
+        "a b",
+        "J <j@b.example>",
+    ],
+)
+def test_what_would_cover_nothing_is_not_taken(line: str) -> None:
+    with pytest.raises(ValidationError):
+        validate_senders(line)
 
 
 # The name
@@ -307,9 +345,8 @@ def test_another_author_than_the_one_that_was_judged(rendered: str, passes: bool
         refuse_other_senders(rendered, OWN, shop)
 
 
-def test_without_a_policy_a_message_may_write_what_it_likes() -> None:
+def test_where_all_is_allowed_a_message_may_write_what_it_likes() -> None:
     refuse_other_senders("evil@example.org", OWN, account(foreign_from="allow"))
-    refuse_other_senders("evil@example.org", OWN, None)
 
 
 # Whatever it is
