@@ -19,6 +19,7 @@ import uuid as uuid_module
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Any
 
 from django.apps import apps
@@ -27,6 +28,7 @@ from django.db import connections, router, transaction
 from django.db.models.signals import post_delete, post_migrate, post_save
 
 from ..conf import smtpauth_settings
+from ..secrets.destination import Destination
 from ..secrets.secret import Secret
 
 logger = logging.getLogger("django_smtpauth")
@@ -88,6 +90,11 @@ class Account:
     from_name: str = ""
     may_send_as: str = ""
     foreign_from: str = ""
+
+    @property
+    def destination(self) -> Destination:
+        """Where its secrets may go."""
+        return Destination.of(partial(getattr, self))
 
 
 #: The names of all that is taken over from a row.
