@@ -245,6 +245,7 @@ def account(server, certificates, db):
         password="s3cr3t-pass",
         ca_text=certificates.ca_pem,
         from_email="office@example.com",
+        internal_host=True,
     )
 
 
@@ -296,9 +297,8 @@ def local_mailboxes(scripted_server, tmp_path, db):
             "CONTENT:full@example.org": b"452 4.2.2 Mailbox full\r\n",
         },
     )
-    SMTPAccount.objects.create(
-        slug="local", host=server.host, security="none", protocol="lmtp", port=587
-    )
+    where = {"host": server.host, "port": 587, "internal_host": True}
+    SMTPAccount.objects.create(slug="local", security="none", protocol="lmtp", **where)
     return server
 
 
