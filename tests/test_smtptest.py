@@ -302,6 +302,18 @@ def local_mailboxes(scripted_server, tmp_path, db):
     return server
 
 
+def test_an_account_that_may_not_reach_its_server(site, server, account):
+    account.internal_host = False
+    account.save()
+    site.settings.SMTPAUTH = {**site.settings.SMTPAUTH, "ALLOWED_PORTS": [server.port]}
+    text, message = failing(account="club")
+    assert message == "CONNECT failed: nothing was sent."
+    assert "127.0.0.1 is not public" in words(text)
+    assert 'ticks "internal host" on the account club' in words(text)
+    assert '\n    SMTPAUTH["ALLOWED_INTERNAL_HOSTS"] = ["127.0.0.1"]\n' in text
+    assert server.connections == []
+
+
 def test_an_account_for_local_mailboxes(site, local_mailboxes):
     text = run("you@example.org", account="local", verbosity=2)
     # Without white space: a long path is broken.

@@ -178,10 +178,11 @@ class Guard:
             raise self._internal(host)
 
     def _internal(self, host: str, what: str = "") -> NotAllowed:
-        told = "is" if _literal(host) else "leads to an address that is"
+        literal = _literal(host)
+        told = "is" if literal else "leads to an address that is"
         what = what or f"{host} {told} not public"
         message = f"{what}, and accounts of this site reach public servers only"
-        entry = _literal(host).partition("%")[0] or _canonical(host)
+        entry = str(forms(literal)[-1]) if literal else _canonical(host)
         return self._refusal("internal-host", message, _settings_line(HOSTS, entry))
 
     def _refusal(self, reason: str, message: str, line: str) -> NotAllowed:
