@@ -14,6 +14,7 @@ import pytest
 from django.core.mail import EmailMessage
 
 from django_smtpauth import backends, conf, smtp
+from django_smtpauth.sending import guard
 from django_smtpauth.sending.accounts import Account
 from django_smtpauth.sending.credentials import credentials_of
 from django_smtpauth.sending.mailer import MailerOptions
@@ -79,6 +80,27 @@ def test_the_table_of_a_message_s_options_names_every_one() -> None:
 
 def test_the_settings_table_names_every_key() -> None:
     assert first_column(ROOT / "docs/options.md", "## `SMTPAUTH`") == list(conf.DEFAULTS)
+
+
+def test_the_options_page_tells_the_ports_of_accounts() -> None:
+    text = (ROOT / "docs/options.md").read_text()
+    assert f"`{conf.DEFAULTS['ALLOWED_PORTS']}`" in text
+    rows = re.findall(r"^\| ([\d, ]+) \|", (ROOT / "docs/internal-hosts.md").read_text(), re.M)
+    told = [int(port) for row in rows for port in row.split(", ")]
+    assert sorted(told) == list(conf.DEFAULTS["ALLOWED_PORTS"])
+
+
+def test_the_settings_in_the_page_on_internal_hosts(settings: Any) -> None:
+    hosts, ports = snippets(ROOT / "docs/internal-hosts.md", "python")
+    names: dict[str, Any] = {}
+    exec(hosts, names)
+    settings.SMTPAUTH = names["SMTPAUTH"]
+    limits = guard.allowed_hosts()
+    assert limits.lists("/run/dovecot/lmtp")
+    assert limits.covers("10.20.30.40")
+    exec(ports, names)
+    settings.SMTPAUTH = names["SMTPAUTH"]
+    assert 10025 in guard.allowed_ports()
 
 
 def test_the_time_out_table_tells_the_real_limits() -> None:
