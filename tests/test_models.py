@@ -2,7 +2,7 @@ import pytest
 import trustme
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
-from django.db import IntegrityError, connection, connections, transaction
+from django.db import IntegrityError, connection, connections, models, transaction
 
 from django_smtpauth.choices import (
     ChoiceField,
@@ -387,10 +387,11 @@ def test_addresses_are_compared_in_one_form(address, normal):
 
 
 def test_no_database_is_given_what_it_can_only_warn_about():
-    """No conditional constraint, no unique text too long for an index, no check constraint."""
+    """No promise of uniqueness with a condition, no unique text too long for an index."""
     for constraint in SMTPAccount._meta.constraints:
-        assert getattr(constraint, "condition", None) is None
-        assert constraint.fields
+        if isinstance(constraint, models.UniqueConstraint):
+            assert constraint.condition is None
+            assert constraint.fields
     for field in SMTPAccount._meta.fields:
         assert not field.unique or (field.max_length or 0) <= 255
     assert SMTPAccount.check(databases=list(connections)) == []
@@ -401,6 +402,15 @@ def test_the_slots_are_unique_in_the_database():
         found = connection.introspection.get_constraints(cursor, "smtpauth_smtpaccount")
     unique = {tuple(entry["columns"]) for entry in found.values() if entry["unique"]}
     assert {("default_slot",), ("sender_slot",), ("scope", "slug"), ("uuid",)} <= unique
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("port", 0), ("port", 65536), ("timeout", 0.5), ("timeout", 3601)]
+)
+def test_no_path_brings_a_senseless_number_in(column, value):
+    account = create()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        SMTPAccount.objects.filter(pk=account.pk).update(**{column: value})
 
 
 def test_the_migrations_are_complete():

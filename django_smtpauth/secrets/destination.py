@@ -11,8 +11,8 @@ from django_smtpauth.smtp.endpoint import is_path
 class Destination:
     """An account's server and the identity used there, in canonical form.
 
-    `host` is an A-label in lower case, an IP literal or the path of a Unix socket; `ca_text` has
-    line feeds only. Each default is the neutral value: see `binding()`.
+    `host` is an A-label in lower case, an IP literal or the path of a Unix socket; `ca_text` and
+    `tls_pin` have line feeds only. Each default is the neutral value: see `binding()`.
     """
 
     host: str
@@ -22,11 +22,14 @@ class Destination:
     verify: bool = True
     ca_text: str = ""
     allow_auth_without_tls: bool = False
+    tls_pin: str = ""
+    proxy: str = ""
+    internal_host: bool = False
 
     def binding(self) -> dict[str, str | int | bool]:
         """Every field that differs from its neutral value.
 
-        Leaving out neutral values lets a later field (a pin, a proxy) join without changing the
+        Leaving out neutral values lets a later field join without changing the
         binding of rows that don't use it.
         """
         neutral = asdict(Destination(host="", port=0, security=""))

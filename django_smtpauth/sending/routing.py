@@ -20,6 +20,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
+from ..secrets.client_certificate import ClientCertificate
 from ..smtp.endpoint import Endpoint
 from ..smtp.sasl.credentials import Credentials
 from .accounts import Account, Snapshot, current_accounts
@@ -36,6 +37,7 @@ from .mailer import (
     plain_settings,
 )
 from .option_values import InvalidOption
+from .passwords import Password
 
 
 class NoServer(InvalidOption):
@@ -240,6 +242,13 @@ def account_options(
             "allow_auth_without_tls": account.allow_auth_without_tls,
             "protocol": account.protocol,
             "username": account.username,
+            "tls_pin": account.tls_pin.splitlines() or None,
+            "tls_minimum": account.tls_minimum or None,
+            "proxy": Password(account.proxy) if account.proxy else None,
+            "source_address": account.source_address or None,
+            "ehlo_name": account.ehlo_name or None,
+            "auth_mechanisms": _mechanisms(account),
+            "client_certificate": _client_certificate(account),
             "timeout": account.timeout,
             "bdat": account.bdat or None,
             "recipients": account.recipients or None,
@@ -250,6 +259,19 @@ def account_options(
     )
     its_own = dict.fromkeys((*SERVER_OPTIONS, "account"))
     return replace(given, **its_own).over(own.over(replace(defaults, **its_own)))
+
+
+def _mechanisms(account: Account) -> list[str] | None:
+    """The mechanisms that its kind of log-in leaves; None: all that fit."""
+    if account.authentication == "certificate":
+        return ["EXTERNAL"]
+    return account.auth_mechanisms.split(",") if account.auth_mechanisms else None
+
+
+def _client_certificate(account: Account) -> ClientCertificate | None:
+    if not account.client_certificate or not account.client_key:
+        return None
+    return ClientCertificate(account.client_certificate, account.client_key)
 
 
 def _reports(account: Account) -> dict[str, Any] | None:
@@ -272,6 +294,6 @@ def account_endpoint(account: Account, options: MailerOptions | None = None) -> 
 
 def _credentials(account: Account) -> Credentials | None:
     secret = account.password
-    if not account.username or not secret:
+    if account.authentication != "password" or not account.username or not secret:
         return None
     return Credentials(account.username, secret.reveal)
