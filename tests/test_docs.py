@@ -30,6 +30,7 @@ from tests.backend_fixtures import (  # noqa: F401
     mail_settings,
     make_account,
 )
+from tests.presets.dns_server import DNSServer
 from tests.servers.fixtures import ServerFactory
 from tests.servers.proxies import Socks5Proxy
 
@@ -202,6 +203,24 @@ def test_code_in_the_page_on_accounts(
     ours = credentials_of(replace(account, port=587))
     assert ours is not None
     assert ours.secret() == "secret of smtp/billing"
+
+
+def test_the_snippets_in_the_page_on_providers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill, look_up = snippets(ROOT / "docs/presets.md", "python")
+    names: dict[str, Any] = {}
+    exec(fill, names)
+    assert names["account"]["host"] == "smtp.gmail.com"
+    assert names["account"]["username"] == "name@gmail.com"
+    assert "2-Step Verification" in capsys.readouterr().out
+
+    zone = {"_submissions._tcp.example.com SRV": ["0 1 465 mail.example.com."]}
+    with DNSServer(zone) as server:
+        resolver = server.resolver()
+        monkeypatch.setattr("dns.resolver.Resolver", lambda: resolver)
+        exec(look_up, names)
+    assert capsys.readouterr().out == ("mail.example.com 465 implicit_tls _submissions._tcp SRV\n")
 
 
 def test_the_ways_in_the_page_on_reaching_the_server(
