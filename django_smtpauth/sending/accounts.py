@@ -349,7 +349,9 @@ def _has_table(connection: Any) -> bool:
     if connection.vendor == "postgresql":
         # A query finds it by the search path; the packages for tenants list one schema only.
         with connection.cursor() as cursor:
-            cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [connection.ops.quote_name(table)])
+            cursor.execute(
+                "SELECT to_regclass(%s) IS NOT NULL", [connection.ops.quote_name(table)]
+            )
             return bool(cursor.fetchone()[0])
     introspection = connection.introspection
     return introspection.identifier_converter(table) in introspection.table_names(None, True)
