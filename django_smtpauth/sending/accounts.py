@@ -3,10 +3,10 @@
 A send looks at the snapshot and costs no query. The snapshot is renewed when it is older than
 SMTPAUTH["ACCOUNT_REFRESH"] seconds and at once after this process's own changes, by one query on
 a connection of its own in a worker thread: the caller's transaction may be broken, and the
-caller may be a coroutine. Where each tenant has a schema, the look goes to the caller's and the
-snapshot is for that schema alone. When the database can't be asked, the last snapshot stays in use; with
-none, there are no accounts and the settings apply. A site without a database, or without our
-table in it, just has no accounts: nothing fails, and nobody is warned.
+caller may be a coroutine. Where each tenant has a schema, the look goes to the caller's, and the
+snapshot is for that schema alone. When the database can't be asked, the last snapshot stays in
+use; with none, there are no accounts and the settings apply. A site without a database, or
+without our table in it, just has no accounts: nothing fails, and nobody is warned.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from django.db.models.signals import post_delete, post_migrate, post_save
 
 from ..conf import smtpauth_settings
 from ..secrets.secret import Secret
-from .schemas import Schema, enter, schema_of
+from .schemas import NO_SCHEMA, Schema, enter, schema_of
 
 logger = logging.getLogger("django_smtpauth")
 
@@ -98,7 +98,7 @@ class Surroundings:
     connection, blocks: that connection, and the transactions that may take back what it sees.
     """
 
-    schema: Schema = Schema()
+    schema: Schema = NO_SCHEMA
     inline: bool = False
     connection: Any = None
     blocks: tuple[object, ...] = ()

@@ -41,13 +41,17 @@ class Schema:
         return f"{self.name!r}{alone}"
 
 
+#: Of a connection that says nothing of schemas.
+NO_SCHEMA = Schema()
+
+
 def schema_of(connection: Any) -> Schema:
     """The schema that Django's connection works in, here and now. Costs no query."""
     name = getattr(connection, "schema_name", None)
     if name is not None:
         return Schema(name, bool(getattr(connection, "include_public_schema", True)))
     context: Any = sys.modules.get(_CONTEXT)
-    return Schema() if context is None else Schema(context.get_current_schema().schema_name)
+    return NO_SCHEMA if context is None else Schema(context.get_current_schema().schema_name)
 
 
 def enter(connection: Any, schema: Schema) -> None:

@@ -49,10 +49,12 @@ class Fixed(Connection):
 @pytest.fixture
 def use_context_schema(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
     """Puts the schema into a context variable, where django-pgschemas has it."""
-    active = ContextVar("active", default=SimpleNamespace(schema_name="public"))
-    module: Any = SimpleNamespace(get_current_schema=active.get)
+    active = ContextVar("active", default="public")
+    module: Any = SimpleNamespace(
+        get_current_schema=lambda: SimpleNamespace(schema_name=active.get())
+    )
     monkeypatch.setitem(sys.modules, "django_pgschemas.schema", module)
-    return lambda name: active.set(SimpleNamespace(schema_name=name))
+    return active.set
 
 
 # What a connection says
