@@ -19,10 +19,11 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import django
+from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
 from django.core import mail
 from django.core.mail import EmailMessage, send_mail
-from django.core.management import call_command
+from django.core.management import call_command, load_command_class
 from django.db import DatabaseError, connection, transaction
 
 TENANTS = ("north", "south")
@@ -141,7 +142,14 @@ def run_coroutines() -> None:
     async def both() -> None:
         await asyncio.gather(*map(work, TENANTS))
 
+    async def view(tenant: str) -> None:
+        await sync_to_async(send)("view", tenant)
+
     asyncio.run(both())
+    for tenant in TENANTS:
+        with inside(tenant):
+            # As under a middleware that chose the tenant.
+            async_to_sync(view)(tenant)
 
 
 def change_one() -> None:
@@ -155,6 +163,20 @@ def change_one() -> None:
         send("changed", "public")
     with inside("north"):
         send("changed", "north")
+
+
+def run_command() -> None:
+    """What the packages have for running a command for one tenant."""
+    for tenant in TENANTS:
+        words = ["smtptest", "to@example.org", f"--from=command@{tenant}.example.com"]
+        if settings.PACKAGE == "tenant_schemas":
+            # Its wrapper takes no arguments of the command.
+            with inside(tenant):
+                call_command(*words)
+            continue
+        name = "runschema" if settings.PACKAGE == "django_pgschemas" else "tenant_command"
+        command: Any = load_command_class(settings.PACKAGE, name)
+        command.run_from_argv(["manage.py", name, *words, f"--schema={tenant}"])
 
 
 def main(ports: dict[str, int]) -> None:
@@ -177,6 +199,7 @@ def main(ports: dict[str, int]) -> None:
     keep_open()
     break_transaction()
     run_coroutines()
+    contextvars.copy_context().run(run_command)
     change_one()
 
 
