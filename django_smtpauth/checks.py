@@ -89,6 +89,11 @@ def check_mailers(
 
 
 def _bad_values() -> Iterator[CheckMessage]:
+    for name in ("chooser", "credentials"):
+        try:
+            getattr(smtpauth_settings, name)
+        except ImproperlyConfigured as error:
+            yield Error(str(error), hint="Leave it out to do without.", id=BAD_VALUE)
     try:
         smtpauth_settings.account_refresh  # noqa: B018
     except ImproperlyConfigured as error:

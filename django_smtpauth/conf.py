@@ -5,6 +5,7 @@
 `EMAIL_*` settings without the deprecation warning that Django 6.1 would blame on this package.
 """
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ import django
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import Promise
+from django.utils.module_loading import import_string
 
 #: Every key that `SMTPAUTH` may hold, with its default value.
 DEFAULTS: dict[str, Any] = {
@@ -21,6 +23,10 @@ DEFAULTS: dict[str, Any] = {
     "KEYS": None,
     # The tenant whose accounts are used: a text, or a callable that returns one.
     "SCOPE": "",
+    # Called with a message, returns the slug of its account or None: a callable or dotted path.
+    "CHOOSER": None,
+    # Called with an account, returns its Credentials or None: a callable or dotted path.
+    "CREDENTIALS": None,
     # Seconds between two looks at the accounts in the database.
     "ACCOUNT_REFRESH": 5.0,
 }
@@ -66,6 +72,32 @@ class SMTPAuthSettings:
                 f'SMTPAUTH["SCOPE"] gave {type(value).__name__} in place of a text.'
             )
         return str(value)
+
+    @property
+    def chooser(self) -> Callable[..., Any] | None:
+        """What chooses the account of a message. Raises ImproperlyConfigured."""
+        return self._callable("CHOOSER")
+
+    @property
+    def credentials(self) -> Callable[..., Any] | None:
+        """What has the credentials of an account. Raises ImproperlyConfigured."""
+        return self._callable("CREDENTIALS")
+
+    def _callable(self, name: str) -> Callable[..., Any] | None:
+        value = getattr(self, name)
+        if isinstance(value, str) and value:
+            try:
+                value = import_string(value)
+            except ImportError as error:
+                raise ImproperlyConfigured(f'SMTPAUTH["{name}"]: {error}') from error
+        if not value:
+            return None
+        if not callable(value):
+            raise ImproperlyConfigured(
+                f'SMTPAUTH["{name}"] must be a callable or its dotted path, not {value!r}.'
+            )
+        found: Callable[..., Any] = value
+        return found
 
     @property
     def account_refresh(self) -> float:
