@@ -221,6 +221,7 @@ def test_accounts_that_differ_in_anything_are_different_accounts(name):
         {"username": "other"},
         {"ca_text": "other"},
         {"scope": "other"},
+        {"schema": "other"},
         {"verify": False},
         {"timeout": 4.0},
     ],

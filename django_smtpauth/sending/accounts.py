@@ -54,6 +54,8 @@ class Account:
     bdat, recipients, require_tls, dsn_notify (words with commas in between), dsn_ret: what it
     asks of the delivery; empty or None where it says nothing. auth_mechanisms: words with commas
     in between. tls_pin, may_send_as: one entry a line. address: which it sends from, if known.
+    schema: where it was found, on sites that give each tenant one; so no two tenants' accounts
+    are equal, though their rows be.
     """
 
     uuid: uuid_module.UUID
@@ -93,6 +95,7 @@ class Account:
     from_name: str = ""
     may_send_as: str = ""
     foreign_from: str = ""
+    schema: str = ""
 
     @property
     def destination(self) -> Destination:
@@ -101,7 +104,7 @@ class Account:
 
 
 #: The names of all that is taken over from a row.
-_FIELDS = tuple(field_.name for field_ in fields(Account))
+_FIELDS = tuple(field_.name for field_ in fields(Account) if field_.name != "schema")
 
 
 @dataclass(frozen=True)
@@ -393,7 +396,9 @@ def load_accounts(database: str, scope: str) -> list[Account]:
 
 def account_of(row: Any) -> Account:
     """What a row says now, saved or not."""
-    return Account(**{name: getattr(row, name) for name in _FIELDS})
+    database = row._state.db or router.db_for_read(type(row))
+    said = {name: getattr(row, name) for name in _FIELDS}
+    return Account(**said, schema=schema_of(connections[database]).name)
 
 
 def surroundings_of(database: str) -> Surroundings:

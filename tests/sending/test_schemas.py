@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.db import connections
 
+from django_smtpauth.models import SMTPAccount
 from django_smtpauth.sending import accounts
 from django_smtpauth.sending.accounts import (
     ANYWHERE,
@@ -20,6 +21,7 @@ from django_smtpauth.sending.accounts import (
     AccountSource,
     Snapshot,
     Surroundings,
+    account_of,
     current_accounts,
     surroundings_of,
 )
@@ -225,6 +227,20 @@ def test_the_table_is_looked_for_in_every_schema(
     accounts.source.invalidate()
     with django_assert_num_queries(1):
         current_accounts("")
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("_forgotten")
+def test_an_account_tells_where_it_was_found(use_context_schema: Callable[[str], Any]) -> None:
+    """One and the same row, as two tenants have it after a schema was copied."""
+    row = SMTPAccount.objects.create(slug="club", host="smtp.example.com")
+    found = []
+    for name in ("north", "south"):
+        use_context_schema(name)
+        (account,) = current_accounts("").accounts
+        assert account.schema == account_of(row).schema == name
+        found.append(account)
+    assert found[0] != found[1] == account_of(row)
 
 
 @pytest.mark.django_db
