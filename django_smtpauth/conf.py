@@ -29,6 +29,11 @@ DEFAULTS: dict[str, Any] = {
     "CREDENTIALS": None,
     # Seconds between two looks at the accounts in the database.
     "ACCOUNT_REFRESH": 5.0,
+    # Hosts and networks that are not public and that accounts may reach all the same.
+    "ALLOWED_INTERNAL_HOSTS": (),
+    # Ports that accounts may use: LMTP's, SMTP's, and those where providers and mail catchers
+    # listen, too, because networks block the usual ones.
+    "ALLOWED_PORTS": (24, 25, 26, 465, 587, 588, 1025, 2465, 2525, 2587),
 }
 
 

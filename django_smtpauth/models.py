@@ -393,10 +393,13 @@ class SMTPAccount(AuditedRow):
     # Validation
 
     def fill_from_preset(self) -> None:
-        """Take the provider's server if no host is given."""
+        """Take the provider's server, and the user name that goes with the address, if no host
+        is given."""
         preset = presets.get(self.preset)
-        if preset is not None and not self.host:
-            self.host, self.port, self.security = preset.host, preset.port, preset.security
+        if preset is None or self.host:
+            return
+        self.host, self.port, self.security = preset.host, preset.port, preset.security
+        self.username = self.username or preset.username.for_address(self.from_email)
 
     def clean(self) -> None:
         super().clean()

@@ -14,6 +14,7 @@ import pytest
 from django.core.mail import EmailMessage
 
 from django_smtpauth import backends, conf, smtp
+from django_smtpauth.sending import guard
 from django_smtpauth.sending.accounts import Account
 from django_smtpauth.sending.credentials import credentials_of
 from django_smtpauth.sending.mailer import MailerOptions
@@ -29,6 +30,7 @@ from tests.backend_fixtures import (  # noqa: F401
     mail_settings,
     make_account,
 )
+from tests.presets.dns_server import DNSServer
 from tests.servers.fixtures import ServerFactory
 from tests.servers.proxies import Socks5Proxy
 
@@ -79,6 +81,27 @@ def test_the_table_of_a_message_s_options_names_every_one() -> None:
 
 def test_the_settings_table_names_every_key() -> None:
     assert first_column(ROOT / "docs/options.md", "## `SMTPAUTH`") == list(conf.DEFAULTS)
+
+
+def test_the_options_page_tells_the_ports_of_accounts() -> None:
+    text = (ROOT / "docs/options.md").read_text()
+    assert f"`{conf.DEFAULTS['ALLOWED_PORTS']}`" in text
+    rows = re.findall(r"^\| ([\d, ]+) \|", (ROOT / "docs/internal-hosts.md").read_text(), re.M)
+    told = [int(port) for row in rows for port in row.split(", ")]
+    assert sorted(told) == list(conf.DEFAULTS["ALLOWED_PORTS"])
+
+
+def test_the_settings_in_the_page_on_internal_hosts(settings: Any) -> None:
+    hosts, ports = snippets(ROOT / "docs/internal-hosts.md", "python")
+    names: dict[str, Any] = {}
+    exec(hosts, names)
+    settings.SMTPAUTH = names["SMTPAUTH"]
+    limits = guard.allowed_hosts()
+    assert limits.lists("/run/dovecot/lmtp")
+    assert limits.covers("10.20.30.40")
+    exec(ports, names)
+    settings.SMTPAUTH = names["SMTPAUTH"]
+    assert 10025 in guard.allowed_ports()
 
 
 def test_the_time_out_table_tells_the_real_limits() -> None:
@@ -180,6 +203,24 @@ def test_code_in_the_page_on_accounts(
     ours = credentials_of(replace(account, port=587))
     assert ours is not None
     assert ours.secret() == "secret of smtp/billing"
+
+
+def test_the_snippets_in_the_page_on_providers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill, look_up = snippets(ROOT / "docs/presets.md", "python")
+    names: dict[str, Any] = {}
+    exec(fill, names)
+    assert names["account"]["host"] == "smtp.gmail.com"
+    assert names["account"]["username"] == "name@gmail.com"
+    assert "2-Step Verification" in capsys.readouterr().out
+
+    zone = {"_submissions._tcp.example.com SRV": ["0 1 465 mail.example.com."]}
+    with DNSServer(zone) as server:
+        resolver = server.resolver()
+        monkeypatch.setattr("dns.resolver.Resolver", lambda: resolver)
+        exec(look_up, names)
+    assert capsys.readouterr().out == ("mail.example.com 465 implicit_tls _submissions._tcp SRV\n")
 
 
 def test_the_ways_in_the_page_on_reaching_the_server(

@@ -13,7 +13,9 @@ from django_smtpauth.choices import (
     Recipients,
     Returned,
 )
+from django_smtpauth.conf import DEFAULTS
 from django_smtpauth.models import Security, SMTPAccount, normalise_sender
+from django_smtpauth.presets import PRESETS
 from django_smtpauth.secrets.keyring import generate_key
 from django_smtpauth.sending.option_values import READERS
 from django_smtpauth.smtp import RecipientOptions, SenderOptions
@@ -491,6 +493,27 @@ def test_code_asks_for_accounts(settings):
 def test_the_address_of_an_account(fields, address, sender):
     account = make(**fields)
     assert (account.address, account.sender) == (address, sender)
+
+
+# Providers
+
+
+def test_a_provider_brings_its_server():
+    account = make(host="", preset="gmail", from_email="club@gmail.com")
+    account.full_clean()
+    account.save()
+    account.refresh_from_db()
+    assert (account.host, account.port, account.security) == ("smtp.gmail.com", 587, "starttls")
+    assert account.username == "club@gmail.com"
+
+
+def test_a_server_that_was_given_stays():
+    account = create(preset="gmail", port=2525)
+    assert (account.host, account.port, account.username) == ("smtp.example.com", 2525, "")
+
+
+def test_accounts_may_use_the_port_of_every_provider():
+    assert {preset.port for preset in PRESETS.values()} <= set(DEFAULTS["ALLOWED_PORTS"])
 
 
 # Validation

@@ -27,6 +27,7 @@ from ..smtp.endpoint import Endpoint
 from .accounts import Account, Snapshot, current_accounts
 from .addressing import envelope_address
 from .credentials import credentials_of
+from .guard import guard_of
 from .mailer import (
     NOTHING_SAID,
     SERVER_OPTIONS,
@@ -123,7 +124,10 @@ def find_route(hint: Hint) -> Route:
         plain, defaults = plain_settings(), default_options()
     except InvalidOption as error:
         raise in_mailer(error, hint.alias) from None
-    return choose(hint, known.accounts, plain, defaults, known.problem or known.cure)
+    route = choose(hint, known.accounts, plain, defaults, known.problem or known.cure)
+    # Its limits are settings as well: unusable ones are a mistake of the program, told as one.
+    guard_of(route.account)
+    return route
 
 
 def choose(

@@ -69,6 +69,7 @@ def create_account(tenant: str, port: int) -> Any:
         host="127.0.0.1",
         port=port,
         security="none",
+        internal_host=True,
         username="club",
         password=tenant,
         is_default=True,
