@@ -118,7 +118,7 @@ def policy_of(account: Account) -> Policy:
     Raises InvalidOption for a value that got into the database past the forms.
     """
     preset = presets.get(account.preset) if account.preset else None
-    provider = str(preset.sender_policy.value) if preset else "allow"
+    provider = preset.sender_policy.value if preset else "allow"
     try:
         foreign = ForeignFrom(account.foreign_from or provider)
     except ValueError:
