@@ -223,7 +223,7 @@ class Command(BaseCommand):
             self._say(f"{column}: {tell(total)}")
             failed += total["unreadable"]
         if failed:
-            raise CommandError(f"{_secrets(failed)} can't be opened; they were left as they are.")
+            raise CommandError(f"{_secrets(failed)} can't be opened; nothing was changed there.")
 
     def _bar(self, column: Column) -> "Bar":
         wanted = self._verbosity > 0 and self.stderr.isatty()
