@@ -36,6 +36,10 @@ class Secret(ABC):
 
     __slots__ = ()
 
+    def __init_subclass__(cls) -> None:
+        # A template calls what it finds, except what says this.
+        cls.reveal.alters_data = True  # type: ignore[attr-defined]
+
     @abstractmethod
     def reveal(self) -> str:
         """The text itself. Raises SecretUnreadable."""

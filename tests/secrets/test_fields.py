@@ -128,6 +128,37 @@ def test_an_expression_is_refused_on_assignment(account):
         make(password=b"hunter2")
 
 
+MASKS = ["********", "*", " *** ", "••••••••", "●●●", "*•*"]
+
+
+@pytest.mark.parametrize("stars", MASKS)
+def test_stars_are_no_secret(account, stars):
+    before = columns()
+    for value in (stars, FreshSecret(stars)):
+        with pytest.raises(ValueError, match="stars that stand for a hidden secret"):
+            account.password = value
+        with pytest.raises(ValueError, match=r"SMTPAccount\.password"):
+            make("other", password=value)
+    with pytest.raises(ValueError, match="stars"):
+        SMTPAccount.objects.update_or_create(slug="club", defaults={"password": stars})
+    assert account.password.reveal() == "hunter2"
+    account.save()
+    assert columns() == before
+    assert revealed() == "hunter2"
+
+
+def test_what_a_secret_shows_is_no_secret(account):
+    with pytest.raises(ValueError, match="stars"):
+        account.password = str(account.password)
+
+
+@pytest.mark.parametrize("text", ["***x", "**** ****a", "-", "x*"])
+def test_stars_in_a_secret_are_allowed(account, text):
+    account.password = text
+    account.save()
+    assert revealed() == text
+
+
 def test_without_a_key_nothing_is_stored(settings):
     settings.SMTPAUTH = {}
     with pytest.raises(NoSealingKey), transaction.atomic():
@@ -646,6 +677,14 @@ class TestAnyModelForm:
         form = self.form(account, **{"password": "typed", "password-clear": "on"})
         assert "not both" in form.errors["password"][0]
 
+    @pytest.mark.parametrize("stars", MASKS)
+    def test_stars_are_refused_and_what_is_stored_stays(self, account, stars):
+        form = self.form(account, password=stars)
+        assert form.errors.as_data()["password"][0].code == "redaction"
+        assert "stand for a secret" in form.errors["password"][0]
+        account.save()
+        assert revealed() == "hunter2"
+
     def test_a_pasted_token_is_plaintext(self, account):
         (token,) = columns()
         self.form(account, password=token).save()
@@ -655,6 +694,23 @@ class TestAnyModelForm:
         field = SMTPAccount._meta.get_field("password")
         formfield = field.formfield(widget=forms.Textarea)
         assert "typed" not in formfield.widget.render("password", "typed")
+
+
+def test_a_copy_of_a_row_elsewhere_keeps_the_token_and_opens_nothing(account):
+    """As the state of a migration has it, or a history's table."""
+    state = MigrationLoader(connection).project_state(("smtpauth", "0001_initial"))
+    historical = state.apps.get_model("smtpauth", "SMTPAccount").objects.get()
+    with pytest.raises(SecretUnreadable, match="whose rows are copies"):
+        historical.password.reveal()
+    restored = SMTPAccount(uuid=historical.uuid, slug="club", password=historical.password)
+    assert restored.password.token == account.password.token
+
+
+def test_a_row_that_holds_no_destination_is_unreadable(account):
+    sql("UPDATE smtpauth_smtpaccount SET port = 'many'")
+    with pytest.raises(SecretUnreadable, match="something that is no destination") as error:
+        revealed()
+    assert error.value.reason == "mismatch"
 
 
 def test_migrations_describe_the_field():
