@@ -1,31 +1,15 @@
 """Rotation by real processes: killed at any row, two at once, beside workers, many accounts."""
 
 import json
-import re
 
 import pytest
 
 from django_smtpauth.secrets.keyring import generate_key
+from tests.rotation_scripts import COMPARE, fill, numbers, rotate_twice_at_once
 from tests.site_process import Site
 
 OLD, NEW = generate_key(), generate_key()
-OLD_ID, NEW_ID = (key.partition(":")[0] for key in (OLD, NEW))
-
-MAKE = """
-made = [
-    SMTPAccount(slug=f"a{n}", host="smtp.example.com", username=f"u{n}", password=f"secret{n}")
-    for n in range(int(os.environ["TEST_ROWS"]))
-]
-SMTPAccount.objects.bulk_create(made, batch_size=500)
-"""
-
-#: Every secret is opened and compared, with what it was made of.
-COMPARE = """
-rows = list(SMTPAccount.objects.all())
-assert len(rows) == int(os.environ["TEST_ROWS"])
-assert all(row.password.reveal() == "secret" + row.slug[1:] for row in rows)
-print(sum(row.password.token.key_id == os.environ["TEST_KEY_ID"] for row in rows))
-"""
+NEW_ID = NEW.partition(":")[0]
 
 
 @pytest.fixture
@@ -33,11 +17,6 @@ def site(tmp_path):
     made = Site(tmp_path)
     made.migrate(OLD)
     return made
-
-
-def fill(site, rows):
-    site.environment |= {"TEST_ROWS": str(rows), "TEST_KEY_ID": NEW_ID}
-    site.run(MAKE, OLD)
 
 
 # Killed
@@ -99,7 +78,7 @@ for row in range(1, 9):
 @pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_killed_at_any_row_nothing_is_lost(site, batch_size, moment):
-    fill(site, 8)
+    fill(site, 8, OLD, NEW)
     printed = site.run(
         KILLED_AT_EACH_ROW, f"{NEW} {OLD}", TEST_KILL=moment, TEST_BATCH=str(batch_size)
     )
@@ -109,34 +88,13 @@ def test_killed_at_any_row_nothing_is_lost(site, batch_size, moment):
 # Two at once
 
 
-ROTATE_WHEN_TOLD = """
-print("ready", flush=True)
-sys.stdin.readline()
-call_command("smtpkeys", "rotate", batch_size=7)
-"""
-
-
-def numbers(printed):
-    """What a run of `rotate` counted for the accounts."""
-    line = next(line for line in printed.splitlines() if "smtpaccount.password:" in line)
-    return [int(n.replace(",", "")) for n in re.findall(r"([\d,]+) (?:re|had|ch|do)", line)]
-
-
 def test_two_rotations_at_once_do_each_row_once(site):
-    fill(site, 1_000)
-    sources = f"{NEW} {OLD}"
-    with (
-        site.start(ROTATE_WHEN_TOLD, sources) as one,
-        site.start(ROTATE_WHEN_TOLD, sources) as two,
-    ):
-        for process in (one, two):
-            assert process.hear() == "ready"
-        for process in (one, two):
-            process.say("go")
-        counted = [numbers(process.rest()) for process in (one, two)]
-    assert sum(resealed for resealed, *_ in counted) == 1_000
-    assert all(sum(n) - changed == 1_000 for n in counted for changed in [n[2]])
-    assert all(unreadable == 0 for *_, unreadable in counted)
+    fill(site, 1_000, OLD, NEW)
+    both = rotate_twice_at_once(site, f"{NEW} {OLD}", batch_size=7)
+    assert sum(resealed for resealed, *_ in both) == 1_000
+    for resealed, current, _, unreadable in both:
+        assert resealed + current == 1_000
+        assert unreadable == 0
     assert int(site.run(COMPARE, NEW)) == 1_000
 
 
@@ -144,7 +102,7 @@ def test_two_rotations_at_once_do_each_row_once(site):
 
 
 def test_ten_thousand_accounts(site):
-    fill(site, 10_000)
+    fill(site, 10_000, OLD, NEW)
     sources = f"{NEW} {OLD}"
     assert numbers(site.manage("smtpkeys", "rotate", sources=sources)) == [10_000, 0, 0, 0]
     assert numbers(site.manage("smtpkeys", "rotate", sources=sources)) == [0, 10_000, 0, 0]
