@@ -6,6 +6,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from django_smtpauth import presets
+
 if TYPE_CHECKING:
     _CharField = models.CharField[str, str]
 else:
@@ -36,6 +38,31 @@ class Security(Choices):
     IMPLICIT_TLS = "implicit_tls", _("Implicit TLS (usual on port 465)")
     OPPORTUNISTIC = "opportunistic", _("Opportunistic: not encrypted if the server offers no TLS")
     NONE = "none", _("None: not encrypted")
+
+
+class Authentication(Choices):
+    """How an account logs in."""
+
+    PASSWORD = "password", _("User name and password")
+    NONE = "none", _("Not at all: the server knows this machine by its address")
+    CERTIFICATE = "certificate", _("Client certificate")
+
+
+class ForeignFrom(Choices):
+    """What becomes of a message whose From is not an address of the account."""
+
+    UNSAID = "", _("As the provider needs it")
+    REFUSE = "refuse", _("Refuse it")
+    REWRITE = "rewrite", _("Send from the account's address; the author gets the replies")
+    ALLOW = "allow", _("Send it as it is")
+
+
+class TLSMinimum(Choices):
+    """The oldest version of TLS that is spoken."""
+
+    UNSAID = "", AS_THE_SETTINGS
+    TLS_1_2 = "1.2", _("TLS 1.2")
+    TLS_1_3 = "1.3", _("TLS 1.3")
 
 
 class Protocol(Choices):
@@ -77,6 +104,11 @@ class Returned(Choices):
     UNSAID = "", AS_THE_SETTINGS
     FULL = "FULL", _("The whole message")
     HDRS = "HDRS", _("Its header only")
+
+
+def listed_presets() -> Any:
+    """Slug and name of each provider; a migration knows this function only."""
+    return presets.choices()
 
 
 class CheckedField(_CharField):

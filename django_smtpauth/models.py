@@ -2,40 +2,59 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from email.utils import quote
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.core.mail import EmailMessage, send_mail
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from django_smtpauth import presets
+from django_smtpauth.audit import AuditedRow
 from django_smtpauth.choices import (
+    Authentication,
     ChoiceField,
     Chunks,
+    ForeignFrom,
     Protocol,
     Recipients,
     Returned,
     Security,
     SecurityField,
+    TLSMinimum,
     WordsField,
+    listed_presets,
 )
+from django_smtpauth.conf import smtpauth_settings
+from django_smtpauth.current import smtp_account
 from django_smtpauth.secrets.destination import Destination, normalise_host, normalise_lines
 from django_smtpauth.secrets.fields import EncryptedTextField
-from django_smtpauth.secrets.rows import SealedRow
 from django_smtpauth.secrets.token import SealingContext
 from django_smtpauth.smtp.endpoint import is_path
 from django_smtpauth.validators import (
+    is_sender,
     validate_certificates,
+    validate_client_name,
     validate_host,
+    validate_ip_address,
+    validate_mechanisms,
+    validate_name,
     validate_notify,
+    validate_pins,
+    validate_proxy,
     validate_sender,
+    validate_senders,
 )
 
 if TYPE_CHECKING:
     _SlotCharField = models.CharField[str | None, str | None]
+    _QuerySet = models.QuerySet["SMTPAccount"]
 else:
     _SlotCharField = models.CharField
+    _QuerySet = models.QuerySet
 
 
 class SlotField(_SlotCharField):
@@ -57,7 +76,31 @@ SLOTS = {"is_default": "default_slot", "select_by_from": "sender_slot"}
 _FLAGS = {slot: flag for flag, slot in SLOTS.items()}
 
 
-class SMTPAccount(SealedRow):
+class AccountQuerySet(_QuerySet):
+    """Accounts, as code asks for them."""
+
+    def enabled(self) -> "AccountQuerySet":
+        """Those that may send."""
+        return self.filter(enabled=True)
+
+    def in_scope(self, scope: str | None = None) -> "AccountQuerySet":
+        """Those of a tenant; without one, of the current tenant."""
+        return self.filter(scope=smtpauth_settings.scope if scope is None else scope)
+
+    def default(self, scope: str | None = None) -> "SMTPAccount | None":
+        """The enabled default account of a tenant; without one, of the current tenant."""
+        holders = self.enabled().in_scope(scope).filter(default_slot__isnull=False)
+        return next((account for account in holders if account.is_default), None)
+
+
+AccountManager = models.Manager.from_queryset(AccountQuerySet)
+
+
+def _check(name: str, condition: models.Q) -> models.CheckConstraint:
+    return models.CheckConstraint(condition=condition, name=f"smtpauth_account_{name}")
+
+
+class SMTPAccount(AuditedRow):
     """One identity at one SMTP server.
 
     **What is unique.** A slug within its scope; and two promises with a condition: one default
@@ -72,16 +115,23 @@ class SMTPAccount(SealedRow):
     raise IntegrityError when another row holds one. In queries use `default_slot__isnull` and
     `sender_slot__isnull`.
 
-    **The password** is bound to the destination: host, port, security, username, verify,
-    ca_text, allow_auth_without_tls. After any of them changed it does not open until it is
-    entered again. Saving a copy of an account leaves the copy's password empty.
+    **The secrets** (`password`, `client_key`) are bound to the destination: host, port,
+    security, username, verify, ca_text, tls_pin, allow_auth_without_tls, proxy, internal_host.
+    After any of them changed a secret does not open until it is entered again. Saving a copy of
+    an account leaves the copy's secrets empty.
+
+    **The provider** (`preset`) fills in host, port and security where no host is given.
     """
 
     scope = models.CharField(_("scope"), max_length=63, blank=True, default="")
     slug = models.SlugField(_("short name"), max_length=63, db_index=False)
     label = models.CharField(_("label"), max_length=100, blank=True)
+    notes = models.TextField(_("notes"), blank=True)
     enabled = models.BooleanField(_("enabled"), default=True)
 
+    preset = models.CharField(
+        _("provider"), max_length=40, blank=True, default="", choices=listed_presets
+    )
     host = models.CharField(_("server"), max_length=253, validators=[validate_host])
     port = models.PositiveIntegerField(
         _("port"), default=587, validators=[MinValueValidator(1), MaxValueValidator(65535)]
@@ -93,7 +143,23 @@ class SMTPAccount(SealedRow):
     ca_text = models.TextField(
         _("own certificate authority"), blank=True, validators=[validate_certificates]
     )
+    tls_pin = models.TextField(_("pinned keys"), blank=True, validators=[validate_pins])
+    tls_minimum = ChoiceField(
+        _("oldest TLS"),
+        max_length=8,
+        choices=TLSMinimum.listed,
+        blank=True,
+        default=TLSMinimum.UNSAID,
+    )
     allow_auth_without_tls = models.BooleanField(_("allow a password without TLS"), default=False)
+    internal_host = models.BooleanField(_("internal host"), default=False)
+    proxy = models.CharField(_("proxy"), max_length=300, blank=True, validators=[validate_proxy])
+    source_address = models.CharField(
+        _("source address"), max_length=45, blank=True, validators=[validate_ip_address]
+    )
+    ehlo_name = models.CharField(
+        _("own name (EHLO)"), max_length=253, blank=True, validators=[validate_client_name]
+    )
     timeout = models.FloatField(
         _("time-out"),
         null=True,
@@ -134,11 +200,41 @@ class SMTPAccount(SealedRow):
         default=Returned.UNSAID,
     )
 
+    authentication = ChoiceField(
+        _("log-in"),
+        max_length=16,
+        choices=Authentication.listed,
+        default=Authentication.PASSWORD,
+    )
+    auth_mechanisms = WordsField(
+        _("allowed mechanisms"),
+        max_length=200,
+        blank=True,
+        default="",
+        validators=[validate_mechanisms],
+    )
     username = models.CharField(_("user name"), max_length=254, blank=True)
     password = EncryptedTextField(_("password"), purpose="smtp account password", blank=True)
+    client_certificate = models.TextField(
+        _("client certificate"), blank=True, validators=[validate_certificates]
+    )
+    client_key = EncryptedTextField(
+        _("key of the client certificate"), purpose="smtp account client key", blank=True
+    )
 
     from_email = models.CharField(
         _("From address"), max_length=254, blank=True, validators=[validate_sender]
+    )
+    from_name = models.CharField(
+        _("From name"), max_length=100, blank=True, validators=[validate_name]
+    )
+    may_send_as = models.TextField(_("may send as"), blank=True, validators=[validate_senders])
+    foreign_from = ChoiceField(
+        _("another From"),
+        max_length=16,
+        choices=ForeignFrom.listed,
+        blank=True,
+        default=ForeignFrom.UNSAID,
     )
 
     default_slot = SlotField(
@@ -153,18 +249,67 @@ class SMTPAccount(SealedRow):
         editable=False,
     )
 
+    objects = AccountManager()
+
     class Meta:
         verbose_name = _("SMTP account")
         verbose_name_plural = _("SMTP accounts")
         ordering = ["scope", "slug"]
         constraints = [
-            models.UniqueConstraint(fields=["scope", "slug"], name="smtpauth_account_slug")
+            models.UniqueConstraint(fields=["scope", "slug"], name="smtpauth_account_slug"),
+            _check("port", models.Q(port__gte=1, port__lte=65535)),
+            _check("timeout", models.Q(timeout__isnull=True) | models.Q(timeout__range=(1, 3600))),
+            _check(
+                "certificate",
+                ~models.Q(authentication="certificate") | ~models.Q(security="none"),
+            ),
+        ]
+        permissions = [
+            ("test_smtpaccount", _("Can test SMTP accounts")),
+            ("change_secret_smtpaccount", _("Can change the secrets of SMTP accounts")),
+            ("use_internal_host", _("Can let SMTP accounts reach internal hosts")),
         ]
 
     def __str__(self) -> str:
         return self.label or self.slug
 
+    @property
+    def address(self) -> str:
+        """The address it sends from: `from_email`, or a user name that is one; else empty."""
+        if self.from_email or not is_sender(self.username):
+            return self.from_email
+        return self.username
+
+    @property
+    def sender(self) -> str | None:
+        """Name and address for a From; None when no address is known."""
+        if not self.address or not self.from_name:
+            return self.address or None
+        # formataddr() takes ASCII addresses only.
+        return f'"{quote(self.from_name)}" <{self.address}>'
+
+    def send(self, message: EmailMessage) -> int:
+        """Send through this account as it is now, saved or not; what `message.send()` returns.
+
+        It goes through the site's mailer, so that tests and development catch it as all mail.
+        """
+        with smtp_account(self, only=True):
+            return message.send()
+
+    def send_mail(
+        self,
+        subject: str,
+        message: str,
+        from_email: str | None = None,
+        recipient_list: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> int:
+        """Django's `send_mail()` through this account; by default from its address."""
+        with smtp_account(self, only=True):
+            return send_mail(subject, message, from_email or self.sender, recipient_list, **kwargs)
+
     def save(self, *args: Any, **kwargs: Any) -> None:
+        self.fill_from_preset()
         update_fields = kwargs.get("update_fields")
         if update_fields is not None:
             kwargs["update_fields"] = _with_slots(update_fields)
@@ -234,15 +379,7 @@ class SMTPAccount(SealedRow):
 
     def destination(self) -> Destination:
         """Where this account's password may go, from the attributes as they are now."""
-        return Destination(
-            host=normalise_host(self._python_value("host") or ""),
-            port=self._python_value("port"),
-            security=self._python_value("security"),
-            username=self._python_value("username") or "",
-            verify=self._python_value("verify"),
-            ca_text=normalise_lines(self._python_value("ca_text") or ""),
-            allow_auth_without_tls=self._python_value("allow_auth_without_tls"),
-        )
+        return Destination.of(self._python_value)
 
     def sealing_context(self) -> SealingContext:
         destination = self.destination()
@@ -252,17 +389,29 @@ class SMTPAccount(SealedRow):
     def _python_value(self, name: str) -> Any:
         """An attribute as the database would give it back: 587 for "587"."""
         field: Any = self._meta.get_field(name)
-        return field.to_python(getattr(self, name))
+        value = field.to_python(getattr(self, name))
+        return "" if value is None and field.empty_strings_allowed else value
 
     # Validation
+
+    def fill_from_preset(self) -> None:
+        """Take the provider's server, and the user name that goes with the address, if no host
+        is given."""
+        preset = presets.get(self.preset)
+        if preset is None or self.host:
+            return
+        self.host, self.port, self.security = preset.host, preset.port, preset.security
+        self.username = self.username or preset.username.for_address(self.from_email)
 
     def clean(self) -> None:
         super().clean()
         self.host = self.host.strip()
         self.from_email = self.from_email.strip()
-        self.ca_text = normalise_lines(self.ca_text)
+        for name in ("ca_text", "client_certificate", "tls_pin", "may_send_as"):
+            setattr(self, name, normalise_lines(getattr(self, name)))
 
     def clean_fields(self, exclude: Any = None) -> None:
+        self.fill_from_preset()
         errors: dict[str, Any] = {}
         try:
             super().clean_fields(exclude=exclude)
@@ -279,6 +428,7 @@ class SMTPAccount(SealedRow):
         if self.select_by_from and not self.from_email:
             message = _("An account that is chosen by its From address needs one.")
             yield "from_email", ValidationError(message, code="required")
+        yield from self._log_in_contradictions()
         unprotected = self.security == Security.NONE
         if is_path(self.host) and not unprotected:
             message = _(
@@ -293,6 +443,26 @@ class SMTPAccount(SealedRow):
                 "certificate, or demand nothing here."
             )
             yield "require_tls", ValidationError(message, code="unprotected")
+
+    def _log_in_contradictions(self) -> Iterator[tuple[str, ValidationError]]:
+        if self.authentication == Authentication.PASSWORD and self.password and not self.username:
+            message = _("A password needs its user name.")
+            yield "username", ValidationError(message, code="required")
+        if bool(self.client_key) != bool(self.client_certificate):
+            missing, message = (
+                ("client_certificate", _("A key needs its certificate."))
+                if self.client_key
+                else ("client_key", _("A certificate needs its key."))
+            )
+            yield missing, ValidationError(message, code="required")
+        if self.authentication != Authentication.CERTIFICATE:
+            return
+        if not self.client_certificate:
+            message = _("Paste the certificate that logs in, and its key.")
+            yield "client_certificate", ValidationError(message, code="required")
+        if self.security == Security.NONE:
+            message = _("A client certificate needs TLS: choose STARTTLS or implicit TLS.")
+            yield "security", ValidationError(message, code="certificate")
 
     def validate_unique(self, exclude: Any = None) -> None:
         for slot in _FLAGS:
@@ -324,6 +494,41 @@ class SMTPAccount(SealedRow):
             else _("“%(account)s” is chosen by this From address already. Change that one first.")
         )
         return str(message) % {"account": holder}
+
+
+class SMTPAccountHealth(models.Model):
+    """What became of an account's real mail. Written apart from the account, so that a form that
+    was open for an hour does not turn it back.
+
+    successes, failures: how many since the last one of the other kind. failure_stage,
+    failure_code, failure_status: where mail failed last, and the server's reply, if there was one.
+    failure_text: one line without addresses.
+    """
+
+    account = models.OneToOneField(
+        SMTPAccount, models.CASCADE, primary_key=True, related_name="health"
+    )
+    last_success_at = models.DateTimeField(null=True)
+    successes = models.PositiveIntegerField(default=0)
+    last_failure_at = models.DateTimeField(null=True)
+    failures = models.PositiveIntegerField(default=0)
+    failure_stage = models.CharField(max_length=16, blank=True)
+    failure_code = models.PositiveSmallIntegerField(null=True)
+    failure_status = models.CharField(max_length=16, blank=True)
+    failure_text = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        verbose_name = _("state of an SMTP account")
+        verbose_name_plural = _("states of SMTP accounts")
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return str(self.account)
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last thing that is known is a failure."""
+        return self.failures > 0
 
 
 def normalise_sender(address: str) -> str:

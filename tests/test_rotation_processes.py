@@ -148,7 +148,8 @@ def club(site, server, tmp_path):
         f"""
         SMTPAccount.objects.create(
             slug="club", host="{server.host}", port={server.port}, security="none",
-            allow_auth_without_tls=True, username="club", password="secret", is_default=True,
+            allow_auth_without_tls=True, internal_host=True, username="club", password="secret",
+            is_default=True,
         )
         """,
         f"file:{path}",

@@ -47,7 +47,12 @@ class SecretAttribute(DeferredAttribute):
         return value
 
     def __set__(self, instance: Any, value: Any) -> None:
-        instance.__dict__[self.field.attname] = self._kept(instance, value)
+        kept, before = self._kept(instance, value), instance.__dict__.get(self.field.attname)
+        instance.__dict__[self.field.attname] = kept
+        if isinstance(kept, FreshSecret) or (kept is None and before is not None):
+            note_secret_change = getattr(instance, "note_secret_change", None)
+            if note_secret_change is not None:
+                note_secret_change()
 
     def _kept(self, instance: Any, value: Any) -> SealedToken | FreshSecret | None:
         if value is None or isinstance(value, SealedToken):

@@ -18,7 +18,8 @@ import time
 import uuid as uuid_module
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Any
 
 from django.apps import apps
@@ -27,6 +28,7 @@ from django.db import connections, router, transaction
 from django.db.models.signals import post_delete, post_migrate, post_save
 
 from ..conf import smtpauth_settings
+from ..secrets.destination import Destination
 from ..secrets.secret import Secret
 
 logger = logging.getLogger("django_smtpauth")
@@ -47,7 +49,8 @@ class Account:
 
     port: None takes the one that goes with security and protocol. timeout: seconds, or None.
     bdat, recipients, require_tls, dsn_notify (words with commas in between), dsn_ret: what it
-    asks of the delivery; empty or None where it says nothing.
+    asks of the delivery; empty or None where it says nothing. auth_mechanisms: words with commas
+    in between. tls_pin, may_send_as: one entry a line. address: which it sends from, if known.
     """
 
     uuid: uuid_module.UUID
@@ -72,6 +75,30 @@ class Account:
     require_tls: bool | None = None
     dsn_notify: str = ""
     dsn_ret: str = ""
+    preset: str = ""
+    tls_pin: str = ""
+    tls_minimum: str = ""
+    internal_host: bool = False
+    proxy: str = ""
+    source_address: str = ""
+    ehlo_name: str = ""
+    authentication: str = "password"
+    auth_mechanisms: str = ""
+    client_certificate: str = ""
+    client_key: Secret | None = None
+    address: str = ""
+    from_name: str = ""
+    may_send_as: str = ""
+    foreign_from: str = ""
+
+    @property
+    def destination(self) -> Destination:
+        """Where its secrets may go."""
+        return Destination.of(partial(getattr, self))
+
+
+#: The names of all that is taken over from a row.
+_FIELDS = tuple(field_.name for field_ in fields(Account))
 
 
 @dataclass(frozen=True)
@@ -339,34 +366,12 @@ def load_accounts(database: str, scope: str) -> list[Account]:
     """One query: the enabled accounts of a scope, by slug. Raises what the database raises."""
     model = apps.get_model("smtpauth", "SMTPAccount")
     rows = model._default_manager.using(database).filter(scope=scope, enabled=True)
-    return [_account(row) for row in rows.order_by("slug")]
+    return [account_of(row) for row in rows.order_by("slug")]
 
 
-def _account(row: Any) -> Account:
-    return Account(
-        uuid=row.uuid,
-        slug=row.slug,
-        host=row.host,
-        scope=row.scope,
-        label=row.label,
-        port=row.port,
-        security=row.security,
-        verify=row.verify,
-        ca_text=row.ca_text,
-        username=row.username,
-        password=row.password,
-        from_email=row.from_email,
-        select_by_from=row.select_by_from,
-        is_default=row.is_default,
-        timeout=row.timeout,
-        allow_auth_without_tls=row.allow_auth_without_tls,
-        protocol=row.protocol,
-        bdat=row.bdat,
-        recipients=row.recipients,
-        require_tls=row.require_tls,
-        dsn_notify=row.dsn_notify,
-        dsn_ret=row.dsn_ret,
-    )
+def account_of(row: Any) -> Account:
+    """What a row says now, saved or not."""
+    return Account(**{name: getattr(row, name) for name in _FIELDS})
 
 
 def surroundings_of(database: str) -> Surroundings:

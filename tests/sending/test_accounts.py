@@ -449,6 +449,7 @@ def test_an_account_is_loaded_whole_with_its_password_sealed(fresh):
         username="u",
         password=loaded.password,
         from_email="club@example.org",
+        address="club@example.org",
         select_by_from=True,
         is_default=True,
         timeout=4,
