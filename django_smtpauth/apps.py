@@ -8,7 +8,11 @@ from django_smtpauth.checks import (
     check_redirection_for_deployment,
     check_settings,
 )
-from django_smtpauth.secrets.checks import check_keys, check_keys_for_deployment
+from django_smtpauth.secrets.checks import (
+    check_keys,
+    check_keys_for_deployment,
+    check_stored_secrets,
+)
 from django_smtpauth.sending.accounts import connect_signals
 
 
@@ -27,3 +31,4 @@ class SMTPAuthConfig(AppConfig):
         checks.register(check_redirection_for_deployment, "mail", deploy=True)
         checks.register(check_keys, checks.Tags.security)
         checks.register(check_keys_for_deployment, checks.Tags.security, deploy=True)
+        checks.register(check_stored_secrets, checks.Tags.database)
