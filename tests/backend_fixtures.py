@@ -4,7 +4,7 @@
                                 here on: EMAIL_BACKEND and EMAIL_*, or MAILERS, as the test
                                 settings have it
     smtp_server(**behaviour)    a scripted server that is the site's server as well
-    make_account(slug, server)  a saved account at a scripted server
+    make_account(slug, server)  a saved account at a scripted server, which is an internal host
     dials                       (host, port) of every connection that a batch tries
 
 A module imports the fixtures that it uses, `_fresh_process` among them: it is used by itself.
@@ -91,7 +91,8 @@ def make_account(settings: Any) -> AccountFactory:
     settings.SMTPAUTH = {**getattr(settings, "SMTPAUTH", {}), "KEYS": [generate_key()]}
 
     def make(slug: str, server: ScriptedServer, **fields: Any) -> SMTPAccount:
-        fields = {"host": server.host, "port": server.port, "security": "none", **fields}
+        where = {"host": server.host, "port": server.port, "internal_host": True}
+        fields = {**where, "security": "none", **fields}
         account = SMTPAccount(slug=slug, **fields)
         account.save()
         return account

@@ -262,7 +262,8 @@ def run_site(tmp_path, scripted_server):
         from django_smtpauth.models import SMTPAccount
 
         def account(**fields):
-            fields = dict(host="127.0.0.1", port={server.port}, security="none") | fields
+            where = dict(host="127.0.0.1", port={server.port}, internal_host=True)
+            fields = where | dict(security="none") | fields
             return SMTPAccount(username="club", password="secret", **fields)
 
         def send(name="a"):

@@ -235,9 +235,9 @@ def test_a_secret_comes_from_a_stream_a_file_or_the_environment(run, tmp_path, m
         (b"", "is empty"),
         (b"\n", "is empty"),
         (REDACTED.encode(), "holds what is shown in place of a secret"),
-        (b"\xff\xfe", "is not text in UTF-8"),
+        (b"\xff\xfe", "is not text"),
         (b"a\x00b", "must have no line ends and control"),
-        (b"x" * 70_000, "has more than 65536 octets"),
+        (b"x" * 70_000, "has more than 65536 characters"),
     ],
 )
 def test_what_is_no_secret_is_refused(refused, tmp_path, octets, fault):

@@ -132,6 +132,21 @@ def test_files_are_read_into_the_account(run, site, certificates, tmp_path):
     account.full_clean()
 
 
+@needs_legacy
+def test_a_password_that_stays_outside(run, refused, site, monkeypatch):
+    site(host="smtp.example.com", username="club", password="env:CLUB_PASSWORD")
+    said = refused("import-settings", "--slug", "club")
+    assert "The password of the settings can't be had" in said
+    monkeypatch.setenv("CLUB_PASSWORD", SECRET)
+    assert "Sealed in the database: password." in run("import-settings", "--slug", "club")
+    assert get("club").password.reveal() == SECRET
+    site(host="smtp.example.com", username="club", password=lambda: SECRET)
+    out = run("import-settings", "--slug", "vault")
+    assert "Not carried over: password: it is asked for at each log-in" in out
+    assert get("vault").password is None
+    assert not get("vault").is_default
+
+
 @pytest.mark.parametrize(
     ("host", "internal"),
     [
@@ -211,15 +226,8 @@ def test_an_account_called_default_is_the_default_mailer(run):
 # Providers
 
 
-@pytest.fixture
-def gmail():
-    preset = presets.get("gmail")
-    if preset is None:
-        pytest.skip("needs the table of providers")
-    return preset
-
-
-def test_a_provider_fills_the_server_in(run, gmail):
+def test_a_provider_fills_the_server_in(run):
+    gmail = presets.PRESETS["gmail"]
     words = ["set", "club", "preset=gmail", "username=club@example.com"]
     assert run(*words) == "club: created\n"
     assert (get("club").host, get("club").port) == (gmail.host, gmail.port)
@@ -228,7 +236,8 @@ def test_a_provider_fills_the_server_in(run, gmail):
     assert run(*words) == "club: changed (port)\n"
 
 
-def test_a_provider_is_a_destination(run, refused, gmail):
+def test_a_provider_is_a_destination(run, refused):
+    gmail = presets.PRESETS["gmail"]
     create()
     assert "this secret is stored for smtp.example.com" in refused(
         "set", "billing", "preset=gmail"
@@ -237,7 +246,15 @@ def test_a_provider_is_a_destination(run, refused, gmail):
     assert (get().host, get().password.reveal()) == (gmail.host, SECRET)
 
 
-def test_a_provider_is_known_by_its_host(run, site, gmail):
+def test_a_provider_brings_the_user_name_of_an_address(run):
+    words = ["set", "club", "preset=gmail", "from_email=club@gmail.com"]
+    assert run(*words) == "club: created\n"
+    assert get("club").username == "club@gmail.com"
+    assert run(*words) == "club: unchanged\n"
+
+
+def test_a_provider_is_known_by_its_host(run, site):
+    gmail = presets.PRESETS["gmail"]
     site(host=gmail.host, security=str(gmail.security))
     run("import-settings", "--slug", "club")
     assert get("club").preset == "gmail"

@@ -99,7 +99,7 @@ def _apply_one(entry: Entry, database: str, actor: str, create: bool) -> Outcome
         if not create:
             raise unknown([entry.slug], entry.scope, database)
         account = SMTPAccount(slug=entry.slug, scope=entry.scope)
-    given = {**from_preset(entry.values), **entry.values}
+    given = {**from_preset(entry.values, account), **entry.values}
     before = {name: getattr(account, name) for name in given}
     sealed_for = account.destination()
     kept = {name for name in SECRETS if name in given and _is_same(before[name], given[name])}
@@ -146,13 +146,18 @@ def unknown(slugs: Iterable[str], scope: str, database: str) -> ProvisioningErro
     return ProvisioningError(problems)
 
 
-def from_preset(values: Any) -> dict[str, Any]:
-    """The server that the provider among the values brings, unless they name one themselves."""
+def from_preset(values: Any, account: SMTPAccount) -> dict[str, Any]:
+    """The server that the provider among the values brings, unless they name one themselves, and
+    the user name that goes with the address of an account that has none."""
     preset = presets.get(values.get("preset") or "")
     if preset is None or values.get("host"):
         return {}
     server = {name: getattr(preset, name) for name in _SERVER}
-    return {**server, "security": Security(server["security"]).value}
+    server["security"] = Security(server["security"]).value
+    if not account.username:
+        address = values.get("from_email", account.from_email)
+        server["username"] = preset.username.for_address(address)
+    return server
 
 
 def assign(account: SMTPAccount, values: Any) -> None:

@@ -1,6 +1,5 @@
 """Accounts out of the settings of a site: EMAIL_*, SMTPAUTH["DEFAULTS"], MAILERS."""
 
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,9 @@ from ..conf import is_explicit, mailers_configured, smtpauth_settings
 from ..models import SMTPAccount
 from ..secrets.client_certificate import ClientCertificate
 from ..secrets.destination import normalise_lines
+from ..secrets.references import SecretReference
 from ..secrets.secret import FreshSecret
+from ..sending.guard import says_internal
 from ..sending.mailer import (
     EMAIL_SETTINGS,
     OPTIONS,
@@ -28,7 +29,11 @@ from ..sending.mailer import (
     port_of,
 )
 from ..sending.option_values import hidden
+from ..sending.passwords import Password
+from ..sending.public import is_public
+from ..smtp.dialling import is_address
 from ..smtp.endpoint import is_path
+from ..smtp.errors import SMTPError
 from . import secret_sources
 from .entries import Entry
 from .problems import ProvisioningError
@@ -198,10 +203,7 @@ def _preset_of(host: str) -> str:
 
 def _is_internal(host: str) -> bool:
     """Whether the host says by itself that it is inside: no name is looked up."""
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return is_path(host) or "." not in host or host.endswith(".localhost")
+    return not is_public(host) if is_address(host) else is_path(host) or says_internal(host)
 
 
 def _timeout(one: Import) -> None:
@@ -301,17 +303,30 @@ def _log_in(one: Import) -> None:
     if options.access_token:
         one.left.update(access_token=_NO_ACCESS)
     if options.username and options.password:
-        values["password"], problem = secret_sources.from_text(
-            "password", options.password.reveal()
-        )
-        if problem:
-            raise ProvisioningError(f"The password of {one.source} {problem}")
+        _password(one, options.password)
     elif options.password:
         one.left["password"] = "without a user name it is not used."  # noqa: S105 - a reason
     with_name = "password" if options.username else "none"
     values["authentication"] = (
         "certificate" if external and "password" not in values else with_name
     )
+
+
+def _password(one: Import, password: Password) -> None:
+    if password.is_callable and password.kind is not SecretReference:
+        one.left["password"] = (
+            "it is asked for at each log-in, and an account seals what it has. For accounts "
+            'SMTPAUTH["CREDENTIALS"] does it; or store one: '
+            f"manage.py smtpaccounts set-password {one.slug}"
+        )
+        return
+    try:
+        secret, problem = secret_sources.from_text("password", password.reveal())
+    except SMTPError as error:
+        secret, problem = None, f"can't be had: {error.message}"
+    if problem:
+        raise ProvisioningError(f"The password of {one.source} {problem}")
+    one.values["password"] = secret
 
 
 # What the settings say afterwards
@@ -338,6 +353,9 @@ def _tell_the_settings(one: Import) -> None:
 
 def _propose_default(one: Import, database: str) -> None:
     """Mail that went to the settings' server goes on to the account, if none is before it."""
+    if one.left.keys() & {"password", "access_token"}:
+        one.left["is_default"] = "it can't log in yet. Set is_default=true when it can."
+        return
     holder = SMTPAccount.objects.using(database).default(one.scope)
     if holder is None or holder.slug == one.slug:
         one.values["is_default"] = True

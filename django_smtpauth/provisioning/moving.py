@@ -79,7 +79,7 @@ def _prepare(
         raise unknown([entry.slug], entry.scope, database)
     before = account.destination()
     opened = _opened(account)
-    given = {**from_preset(entry.values), **entry.values}
+    given = {**from_preset(entry.values, account), **entry.values}
     old = {name: getattr(account, name) for name in given}
     assign(account, given)
     moved = account.destination() != before

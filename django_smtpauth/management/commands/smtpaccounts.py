@@ -325,8 +325,8 @@ class Command(BaseCommand):
 
 _READ: Final[dict[str, Callable[[str, Any], secret_sources.Found]]] = {
     "stdin": lambda name, _: secret_sources.from_stream(name, sys.stdin.buffer),
-    "file": secret_sources.from_file,
-    "env": secret_sources.from_env,
+    "file": lambda name, path: secret_sources.from_reference(name, f"file:{path}"),
+    "env": lambda name, variable: secret_sources.from_reference(name, f"env:{variable}"),
 }
 
 
