@@ -13,6 +13,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from .conf import smtpauth_settings
 from .secrets.client_certificate import ClientCertificate
 from .secrets.errors import SecretUnreadable
+from .sending import health
 from .sending.delivery import Batch, Lines
 from .sending.mailer import backend_options, effective_options, port_of
 from .sending.option_values import InvalidOption, hidden
@@ -188,7 +189,7 @@ class EmailBackend(BaseEmailBackend):
                 route = self.route()
                 if self._lines.find(route) is not None:
                     return False
-                self._lines.put(route, self._lines.take(route))
+                self._lines.put(route, self._opened(route))
             except ImproperlyConfigured as error:
                 if says_no_server(error):
                     return False
@@ -200,6 +201,13 @@ class EmailBackend(BaseEmailBackend):
                     raise
                 return None
             return True
+
+    def _opened(self, route: Route) -> Connection:
+        try:
+            return self._lines.take(route)
+        except (OSError, SecretUnreadable) as error:
+            health.note_unopened(route, error)
+            raise
 
     def close(self) -> None:
         """Closes every connection of this backend. Never raises."""
@@ -218,7 +226,7 @@ class EmailBackend(BaseEmailBackend):
         if not email_messages:
             return 0
         with self._lock:
-            batch = Batch(self._lines, self.route)
+            batch = Batch(self._lines, self.route, health.note)
             try:
                 batch.send(email_messages)
             finally:
