@@ -6,7 +6,8 @@
     smtp_server(**behaviour)    a scripted server that is the site's server as well
     make_account(slug, server)  a saved account at a scripted server
     run_site(code)              a process of its own, with one default account, `club`, at
-                                `run_site.server`, and a database in a file
+                                `run_site.server`, and a database in the file
+                                `run_site.database`
     dials                       (host, port) of every connection that a batch tries
 
 A module imports the fixtures that it uses, `_fresh_process` among them: it is used by itself.
@@ -112,6 +113,7 @@ def make_account(settings: Any) -> AccountFactory:
 def run_site(tmp_path: Path, scripted_server: ServerFactory) -> Any:
     """Runs code on a site with one default account, whose server the test gets to see."""
     server = scripted_server(users={"club": "secret"})
+    database = str(tmp_path / "site.sqlite3")
     prelude = f"""
         import django
         django.setup()
@@ -137,7 +139,7 @@ def run_site(tmp_path: Path, scripted_server: ServerFactory) -> Any:
         environment = {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "tests.file_database_settings",
-            "TEST_DATABASE": str(tmp_path / "site.sqlite3"),
+            "TEST_DATABASE": database,
             "TEST_KEY": generate_key(),
             "PYTHONPATH": str(ROOT),
         }
@@ -152,6 +154,7 @@ def run_site(tmp_path: Path, scripted_server: ServerFactory) -> Any:
         assert done.returncode == 0, done.stderr
         return done
 
+    run.database = database  # type: ignore[attr-defined]
     run.server = server  # type: ignore[attr-defined]
     return run
 
