@@ -209,7 +209,7 @@ MESSAGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "too big, no code": ({"CONTENT": b"552 Too big\r\n"}, {}),
     "its form": ({"CONTENT": b"554 5.6.0 Malformed\r\n"}, {}),
     "not composed": ({}, {"subject": "two\nlines"}),
-    "an address that is none": ({}, {"to": ["nobody"]}),
+    "an address that is none": ({}, {"to": ["no@body@example.org"]}),
 }
 
 
