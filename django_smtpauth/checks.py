@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from .conf import DEFAULTS, mailers_configured, smtpauth_settings
+from .sending.guard import allowed_hosts, allowed_ports
 from .sending.mailer import (
     MailerOptions,
     backend_options,
@@ -89,10 +90,20 @@ def check_mailers(
 
 
 def _bad_values() -> Iterator[CheckMessage]:
+    for name in ("chooser", "credentials"):
+        try:
+            getattr(smtpauth_settings, name)
+        except ImproperlyConfigured as error:
+            yield Error(str(error), hint="Leave it out to do without.", id=BAD_VALUE)
     try:
         smtpauth_settings.account_refresh  # noqa: B018
     except ImproperlyConfigured as error:
         yield Error(str(error), hint="The default is 5 seconds.", id=BAD_VALUE)
+    for read in (allowed_hosts, allowed_ports):
+        try:
+            read()
+        except ImproperlyConfigured as error:
+            yield Error(str(error), hint="See docs/internal-hosts.md.", id=BAD_VALUE)
     scope = smtpauth_settings.SCOPE
     if not (isinstance(scope, str) or callable(scope)):
         yield Error(

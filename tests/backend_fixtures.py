@@ -4,7 +4,7 @@
                                 here on: EMAIL_BACKEND and EMAIL_*, or MAILERS, as the test
                                 settings have it
     smtp_server(**behaviour)    a scripted server that is the site's server as well
-    make_account(slug, server)  a saved account at a scripted server
+    make_account(slug, server)  a saved account at a scripted server, which is an internal host
     run_site(code)              a process of its own, with one default account, `club`, at
                                 `run_site.server`, and a database in the file
                                 `run_site.database`
@@ -101,7 +101,8 @@ def make_account(settings: Any) -> AccountFactory:
     settings.SMTPAUTH = {**getattr(settings, "SMTPAUTH", {}), "KEYS": [generate_key()]}
 
     def make(slug: str, server: ScriptedServer, **fields: Any) -> SMTPAccount:
-        fields = {"host": server.host, "port": server.port, "security": "none", **fields}
+        where = {"host": server.host, "port": server.port, "internal_host": True}
+        fields = {**where, "security": "none", **fields}
         account = SMTPAccount(slug=slug, **fields)
         account.save()
         return account
@@ -125,7 +126,8 @@ def run_site(tmp_path: Path, scripted_server: ServerFactory) -> Any:
         from django_smtpauth.models import SMTPAccount
 
         def account(**fields):
-            fields = dict(host="127.0.0.1", port={server.port}, security="none") | fields
+            where = dict(host="127.0.0.1", port={server.port}, internal_host=True)
+            fields = where | dict(security="none") | fields
             return SMTPAccount(username="club", password="secret", **fields)
 
         def send(name="a"):

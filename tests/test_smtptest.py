@@ -245,6 +245,7 @@ def account(server, certificates, db):
         password="s3cr3t-pass",
         ca_text=certificates.ca_pem,
         from_email="office@example.com",
+        internal_host=True,
     )
 
 
@@ -296,10 +297,21 @@ def local_mailboxes(scripted_server, tmp_path, db):
             "CONTENT:full@example.org": b"452 4.2.2 Mailbox full\r\n",
         },
     )
-    SMTPAccount.objects.create(
-        slug="local", host=server.host, security="none", protocol="lmtp", port=587
-    )
+    where = {"host": server.host, "port": 587, "internal_host": True}
+    SMTPAccount.objects.create(slug="local", security="none", protocol="lmtp", **where)
     return server
+
+
+def test_an_account_that_may_not_reach_its_server(site, server, account):
+    account.internal_host = False
+    account.save()
+    site.settings.SMTPAUTH = {**site.settings.SMTPAUTH, "ALLOWED_PORTS": [server.port]}
+    text, message = failing(account="club")
+    assert message == "CONNECT failed: nothing was sent."
+    assert "127.0.0.1 is not public" in words(text)
+    assert 'ticks "internal host" on the account club' in words(text)
+    assert '\n    SMTPAUTH["ALLOWED_INTERNAL_HOSTS"] = ["127.0.0.1"]\n' in text
+    assert server.connections == []
 
 
 def test_an_account_for_local_mailboxes(site, local_mailboxes):
@@ -343,7 +355,7 @@ def accounts_fail(monkeypatch):
     """Makes every look at the accounts end like this."""
 
     def fail_with(error):
-        def load(database, scope):
+        def load(database, schema, scope):
             raise error
 
         monkeypatch.setattr(accounts, "source", accounts.AccountSource(load))

@@ -11,6 +11,7 @@ whole file), and never sees it fail.
 - A write that meets a lock or a lost connection is tried again for a minute (`PAUSES`).
 - Inside a TestCase, and with a database in this thread's memory, no other connection would see
   the data: there the write runs at once, in a savepoint.
+- Where each tenant has a schema, the connection works in the caller's, and in no other.
 - At the end of the interpreter the last writes get `EXIT_PATIENCE` seconds.
 - The child of a fork forgets what its parent has to write.
 - At most `MOST_WAITING` writes wait for one database; one more fails.
@@ -39,6 +40,7 @@ from .accounts import (
     surroundings_of,
 )
 from .log import warn
+from .schemas import enter, schema_of
 
 logger = logging.getLogger("django_smtpauth")
 
@@ -81,8 +83,10 @@ class Place:
     @property
     def is_reachable(self) -> bool:
         """Whether this thread can write there itself, if nobody else can."""
-        own = self.surroundings.connection is connections[self.database]
-        return own and not self.surroundings.is_over
+        connection = connections[self.database]
+        if connection is not self.surroundings.connection or self.surroundings.is_over:
+            return False
+        return schema_of(connection) == self.surroundings.schema
 
 
 @dataclass(frozen=True)
@@ -235,6 +239,7 @@ class Writer:
         pauses = iter(self._pauses)
         while True:
             try:
+                enter(connection, job.place.surroundings.schema)
                 _make_ready(connection)
                 job.run()
                 return

@@ -38,6 +38,7 @@ from .accounts import Account, Surroundings, sentence
 from .durable import Dropped, Place, Writer, writer
 from .results import Result
 from .routing import Route
+from .schemas import NO_SCHEMA, Schema
 from .verdicts import Failure, failure, failure_of
 
 logger = logging.getLogger("django_smtpauth")
@@ -78,10 +79,11 @@ def joined(older: Runs, newer: Runs) -> Runs:
 
 @dataclass(frozen=True)
 class Key:
-    """An account, for the whole process."""
+    """An account, for the whole process: uuids repeat in the schemas of tenants."""
 
     database: str
     uuid: uuid_module.UUID
+    schema: Schema = NO_SCHEMA
 
 
 @dataclass
@@ -275,8 +277,8 @@ def note_unopened(route: Route, error: Exception) -> None:
 def _add(account: Account, what: Failure | None) -> None:
     try:
         database = router.db_for_write(apps.get_model("smtpauth", "SMTPAccountHealth"))
-        run = Run(1, timezone.now(), what)
-        ledger.add(Key(database, account.uuid), run, Place.here(database))
+        place, run = Place.here(database), Run(1, timezone.now(), what)
+        ledger.add(Key(database, account.uuid, place.surroundings.schema), run, place)
     except Exception as error:
         logger.debug("The state of an SMTP account was not noted. %s", sentence(error))
 

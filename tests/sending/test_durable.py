@@ -8,11 +8,13 @@ import threading
 import warnings
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import IntegrityError, OperationalError, connections, transaction
+from django.db.backends.sqlite3.base import DatabaseWrapper
 
 from django_smtpauth.models import SMTPAccount
 from django_smtpauth.sending import durable as module
@@ -121,11 +123,12 @@ def test_it_leaves_the_thread_and_takes_the_context_along(
 
 
 def test_what_is_given_first_is_written_first(place: Place) -> None:
-    gate, order = Gate(), []  # type: ignore[var-annotated]
+    gate = Gate()
+    order: list[int] = []
     ours = Writer()
     ours.submit(gate, place, Failures())
     for number in range(5):
-        ours.submit(lambda number=number: order.append(number), place, Failures())
+        ours.submit(partial(order.append, number), place, Failures())
     gate.opened.set()
     assert ours.wait(LONG)
     assert order == [0, 1, 2, 3, 4]
@@ -158,6 +161,36 @@ def test_from_a_coroutine(file_database: str) -> None:  # noqa: F811
     asyncio.run(view())
     written()
     assert slugs() == ["kept"]
+
+
+class Schemas(DatabaseWrapper):
+    """A connection that knows of schemas, as those of the packages for tenants do."""
+
+    schema_name, include_public_schema = "public", True
+
+    def set_schema(self, schema_name: str, include_public: bool = True) -> None:
+        self.schema_name, self.include_public_schema = schema_name, include_public
+
+
+def test_it_is_written_in_the_caller_s_schema(
+    file_database: str,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def made(alias: str) -> Any:
+        return Schemas(connections.settings[alias], alias)
+
+    def write() -> None:
+        seen.append(connections[file_database].schema_name)  # type: ignore[attr-defined]
+
+    seen: list[str] = []
+    monkeypatch.setattr(connections, "create_connection", made)
+    connections[file_database].close()
+    connections[file_database] = callers = made(file_database)
+    for name in ("north", "south", "north"):
+        callers.set_schema(name)
+        durable(write, file_database)
+    written()
+    assert seen == ["north", "south", "north"]
 
 
 # Inside a TestCase
@@ -302,12 +335,13 @@ def test_who_is_told_of_a_failure_may_fail(place: Place) -> None:
 
 def test_so_many_writes_wait_and_no_more(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_WAITING", 2)
-    gate, done, failures = Gate(), [], Failures()  # type: ignore[var-annotated]
+    gate, failures = Gate(), Failures()
+    done: list[int] = []
     ours = Writer()
     ours.submit(gate, place, failures)
     assert gate.reached.wait(LONG)
     for number in range(3):
-        ours.submit(lambda number=number: done.append(number), place, failures)
+        ours.submit(partial(done.append, number), place, failures)
     assert [type(error) for error in failures] == [Dropped]
     gate.opened.set()
     assert ours.wait(LONG)

@@ -29,6 +29,7 @@ from django_smtpauth.sending.accounts import ANYWHERE
 from django_smtpauth.sending.durable import Place, Writer, writer
 from django_smtpauth.sending.health import EVERY, Key, Ledger, Run, joined, write
 from django_smtpauth.sending.options import DSN, MessageOptions
+from django_smtpauth.sending.schemas import Schema
 from django_smtpauth.sending.verdicts import Failure
 from tests.backend_fixtures import (  # noqa: F401
     _fresh_process,
@@ -328,6 +329,8 @@ def test_a_success_ends_the_failures_and_keeps_what_failed_last(site: Site, cloc
     assert state is not None
     assert (state.successes, state.failures, state.is_failing) == (1, 0, False)
     assert (state.failure_stage, state.failure_code) == ("MAIL", 451)
+    assert state.last_failure_at is not None
+    assert state.last_success_at is not None
     assert state.last_failure_at < state.last_success_at
 
 
@@ -489,6 +492,15 @@ class Told(Writer):
 
     def submit(self, write: Any, place: Place, failed: Any) -> None:
         self._told.append((write.args, failed))
+
+
+def test_accounts_of_two_schemas_are_two(ledger: Ledger) -> None:
+    told: list[Any] = []
+    ledger._writer = Told(told)
+    for name in ("north", "south"):
+        key = Key("default", 1, Schema(name))  # type: ignore[arg-type]
+        ledger.add(key, Run(1, at(0)), anywhere())
+    assert [args[0].schema.name for args, _failed in told] == ["north", "south"]
 
 
 def test_the_account_unused_longest_is_written_and_forgotten(
