@@ -1,11 +1,12 @@
 """What became of an account's real mail: what counts, when it is written, what can't stop it."""
 
+# ruff: noqa: F811 - fixtures are imported, and are arguments
+
 from __future__ import annotations
 
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
 from contextlib import closing
 from contextvars import copy_context
 from datetime import datetime
@@ -40,104 +41,19 @@ from tests.backend_fixtures import (  # noqa: F401
     run_site,
 )
 from tests.file_database import LONG, file_database, written  # noqa: F401
+from tests.sending.account_site import (  # noqa: F401
+    OWN,
+    Clock,
+    Site,
+    Timers,
+    clock,
+    file_site,
+    ledger,
+    site,
+    timers,
+)
 from tests.sending.test_durable import succeeds_in_a_child
-from tests.servers.fixtures import ServerFactory
-from tests.servers.scripted import CLOSE, Answer, ScriptedServer, Then
-
-OWN = "club@example.com"
-
-
-class Clock:
-    """A clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Timers(list[Any]):
-    """Timers that go off when the test says."""
-
-    def __call__(self, seconds: float, function: Callable[[], None]) -> Any:
-        self.append((seconds, function))
-        return self
-
-    def start(self) -> None:
-        """They do not run by themselves."""
-
-    def go_off(self) -> None:
-        _seconds, function = self.pop(0)
-        function()
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def timers() -> Timers:
-    return Timers()
-
-
-@pytest.fixture
-def ledger(clock: Clock, timers: Timers, monkeypatch: pytest.MonkeyPatch) -> Ledger:
-    """The ledger that real mail is counted in, with the test's clock and timers."""
-    ledger = Ledger(writer, clock, timers)
-    monkeypatch.setattr(health, "ledger", ledger)
-    return ledger
-
-
-class Site:
-    """A default account at a server, and the mail that goes through it."""
-
-    def __init__(self, start: ServerFactory, make: Any) -> None:
-        self._start, self._make = start, make
-        self.messages: list[Any] = []
-
-    def serve(self, server: dict[str, Any] | None = None, **fields: Any) -> ScriptedServer:
-        running = self._start(**(server or {}))
-        fields = {"slug": "club", "from_email": OWN, "is_default": True, **fields}
-        self.account = self._make(fields.pop("slug"), running, **fields)
-        return running
-
-    def send(
-        self, sender: str = OWN, options: MessageOptions | None = None, **fields: Any
-    ) -> bool:
-        """Whether the message was sent."""
-        one: Any = message(from_email=sender, **fields)
-        one.smtp_options = options
-        self.messages.append(one)
-        try:
-            return one.send() == 1
-        except Exception:
-            return False
-
-    @property
-    def state(self) -> SMTPAccountHealth | None:
-        return SMTPAccountHealth.objects.filter(account__uuid=self.account.uuid).first()
-
-    @property
-    def counts(self) -> tuple[int, int]:
-        """Successes and failures."""
-        state = self.state
-        assert state is not None
-        return state.successes, state.failures
-
-
-@pytest.fixture
-def site(scripted_server, make_account, mail_settings, ledger) -> Site:  # type: ignore[no-untyped-def] # noqa: F811
-    mail_settings()
-    return Site(scripted_server, make_account)
-
-
-@pytest.fixture
-def file_site(file_database: str, site: Site) -> Site:  # noqa: F811
-    """The same with a database whose data every thread sees."""
-    return site
-
+from tests.servers.scripted import CLOSE, Answer, Then
 
 # What is counted
 
@@ -300,7 +216,7 @@ def test_the_text_names_no_address_and_no_secret(site: Site) -> None:
 
 
 @pytest.mark.django_db
-def test_the_settings_server_has_no_state(scripted_server, mail_settings, ledger) -> None:  # type: ignore[no-untyped-def] # noqa: F811
+def test_the_settings_server_has_no_state(scripted_server, mail_settings, ledger) -> None:  # type: ignore[no-untyped-def]
     server = scripted_server()
     mail_settings(host=server.host, port=server.port)
     assert message().send() == 1
@@ -367,7 +283,7 @@ def test_what_gathers_is_two_runs_at_most(story: list[Any], told: list[Any]) -> 
 
 
 @pytest.fixture
-def key(make_account, scripted_server) -> Key:  # type: ignore[no-untyped-def] # noqa: F811
+def key(make_account, scripted_server) -> Key:  # type: ignore[no-untyped-def]
     return Key("default", make_account("club", scripted_server()).uuid)
 
 
@@ -538,7 +454,7 @@ def test_what_could_not_be_written_waits_for_the_next_time(ledger: Ledger, clock
 # Beside the caller
 
 
-def test_a_rollback_does_not_take_it_back(file_site: Site, file_database: str) -> None:  # noqa: F811
+def test_a_rollback_does_not_take_it_back(file_site: Site, file_database: str) -> None:
     file_site.serve()
     with transaction.atomic(using=file_database):
         assert file_site.send()
@@ -549,7 +465,7 @@ def test_a_rollback_does_not_take_it_back(file_site: Site, file_database: str) -
 
 def test_a_sender_that_holds_the_lock_is_not_blocked(
     file_site: Site,
-    file_database: str,  # noqa: F811
+    file_database: str,
 ) -> None:
     file_site.serve()
     with transaction.atomic(using=file_database):
@@ -574,7 +490,7 @@ urlpatterns = [path("send/", view)]
 @pytest.mark.urls(__name__)
 def test_a_request_that_fails_does_not_take_it_back(
     file_site: Site,
-    file_database: str,  # noqa: F811
+    file_database: str,
 ) -> None:
     file_site.serve()
     connections[file_database].settings_dict["ATOMIC_REQUESTS"] = True
@@ -601,7 +517,7 @@ def test_an_account_that_is_gone_is_dropped(
 
 
 def test_an_account_that_is_not_committed_is_dropped(
-    file_database: str,  # noqa: F811
+    file_database: str,
     ledger: Ledger,
 ) -> None:
     with transaction.atomic(using=file_database):
@@ -688,7 +604,7 @@ def test_a_file_that_is_broken(
         ('import atexit; send("a"); atexit.register(send, "late")', 2),
     ],
 )
-def test_a_process_that_ends_at_once(run_site: Any, code: str, successes: int) -> None:  # noqa: F811
+def test_a_process_that_ends_at_once(run_site: Any, code: str, successes: int) -> None:
     run_site(code)
     with closing(sqlite3.connect(run_site.database)) as database:
         rows = database.execute("SELECT successes FROM smtpauth_smtpaccounthealth").fetchall()
@@ -699,7 +615,7 @@ def test_a_process_that_ends_at_once(run_site: Any, code: str, successes: int) -
 def test_the_child_of_a_fork_counts_its_own(
     file_site: Site,
     ledger: Ledger,
-    file_database: str,  # noqa: F811
+    file_database: str,
 ) -> None:
     def child() -> bool:
         ledger.forget()
