@@ -7,10 +7,12 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import django
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.functional import Promise
 from django.utils.module_loading import import_string
 
 #: Every key that `SMTPAUTH` may hold, with its default value.
@@ -52,13 +54,29 @@ class SMTPAuthSettings:
 
     @property
     def scope(self) -> str:
-        """The current scope (tenant) as text; a callable in SMTPAUTH["SCOPE"] is called.
+        """The current scope (tenant) as text; a callable in SMTPAUTH["SCOPE"] is called, in the
+        thread and the context of who sends.
 
-        None, as many a callable returns outside of a tenant, is the empty scope.
+        None, as many a callable returns outside of a tenant, is the empty scope. Numbers and
+        UUIDs, as keys of tenants are, become text. Raises ImproperlyConfigured for anything
+        else, whose text would name no scope, and when the callable fails.
         """
         value = self.SCOPE
-        value = value() if callable(value) else value
-        return "" if value is None else str(value)
+        if callable(value):
+            try:
+                value = value()
+            except Exception as error:
+                raise ImproperlyConfigured(
+                    f'The callable in SMTPAUTH["SCOPE"] failed: {type(error).__name__}. Let it '
+                    "return the scope whose accounts are meant; None outside of a tenant."
+                ) from error
+        if value is None:
+            return ""
+        if isinstance(value, bool) or not isinstance(value, (str, Promise, int, UUID)):
+            raise ImproperlyConfigured(
+                f'SMTPAUTH["SCOPE"] gave {type(value).__name__} in place of a text.'
+            )
+        return str(value)
 
     @property
     def chooser(self) -> Callable[..., Any] | None:

@@ -355,7 +355,7 @@ def accounts_fail(monkeypatch):
     """Makes every look at the accounts end like this."""
 
     def fail_with(error):
-        def load(database, scope):
+        def load(database, schema, scope):
             raise error
 
         monkeypatch.setattr(accounts, "source", accounts.AccountSource(load))

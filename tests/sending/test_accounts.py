@@ -25,6 +25,7 @@ from django_smtpauth.sending.accounts import (
     load_accounts,
     source,
 )
+from django_smtpauth.sending.schemas import Schema
 
 HERE = Surroundings(inline=True)
 LONG = 10.0
@@ -56,7 +57,7 @@ class Database:
         self.held.clear()
         self.released.clear()
 
-    def load(self, database: str, scope: str) -> list[Account]:
+    def load(self, database: str, schema: Schema, scope: str) -> list[Account]:
         self.looks.append((database, scope))
         self.threads.append(threading.get_ident())
         slugs = list(self.slugs)
@@ -219,7 +220,7 @@ def test_after_a_change_a_look_from_before_it_does_not_count(accounts_of, databa
 
 
 def test_a_mail_from_within_the_look_does_not_wait_for_the_look(clock):
-    def load(database: str, scope: str) -> list[Account]:
+    def load(database: str, schema: Schema, scope: str) -> list[Account]:
         seen.append(looped.snapshot("default"))
         return [account("one")]
 
@@ -572,7 +573,7 @@ def test_it_works_after_all_connections_were_closed(worker):
 def test_the_workers_connection_is_closed(worker, monkeypatch):
     opened: list[BaseDatabaseWrapper] = []
 
-    def load(database: str, scope: str) -> list[Account]:
+    def load(database: str, schema: Schema, scope: str) -> list[Account]:
         loaded = load_accounts(database, scope)
         opened.append(connections[database])
         opened.append(connections[database].connection)

@@ -131,7 +131,12 @@ class Command(BaseCommand):
         )
 
     def _note_unknown_accounts(self) -> None:
-        problem = current_accounts(smtpauth_settings.scope).problem
+        try:
+            scope = smtpauth_settings.scope
+        except ImproperlyConfigured:
+            # Then there is no route either, and its error tells it.
+            return
+        problem = current_accounts(scope).problem
         if problem:
             self._note(f"The accounts in the database can't be read ({problem}).")
 
