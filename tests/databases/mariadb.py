@@ -48,6 +48,9 @@ class MariaDB:
             *(self._program, "--no-defaults", f"--datadir={data}", f"--plugin-dir={folder}"),
             f"--lc-messages-dir={self._share / 'english'}",
             f"--character-sets-dir={self._share / 'charsets'}",
+            # As Debian and MariaDB 11 have them; the program alone still says Latin 1.
+            "--character-set-server=utf8mb4",
+            "--collation-server=utf8mb4_general_ci",
             "--innodb-flush-log-at-trx-commit=0",
         ]
         tables = ("mysql_system_tables.sql", "mysql_system_tables_data.sql")
