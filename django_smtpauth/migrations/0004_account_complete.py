@@ -1,3 +1,5 @@
+from typing import Any
+
 import django.db.models.deletion
 import django.utils.timezone
 from django.db import migrations, models
@@ -7,7 +9,7 @@ import django_smtpauth.secrets.fields
 import django_smtpauth.validators
 
 
-def mend_numbers(apps, schema_editor):
+def mend_numbers(apps: Any, schema_editor: Any) -> None:
     """Numbers that no server was ever reached with would fail the constraints below, halfway
     where a database can't roll a change of tables back.
     """

@@ -1,4 +1,4 @@
-"""MariaDB on a Unix socket, from the program that SMTPAUTH_TEST_MARIADB names.
+"""MariaDB on a Unix socket, from the program that SMTPAUTH_INTEROP_MARIADB names.
 
 with MariaDB(Path("/usr/sbin/mariadbd")) as server:
     server.socket       root comes in there without a password; there is no TCP port

@@ -1,4 +1,4 @@
-"""The look at the accounts beside the caller's transaction, on a real server that may be gone."""
+"""The look at the accounts beside the caller's transaction, with a database that threads share."""
 
 import logging
 import socket
@@ -16,9 +16,11 @@ from tests.interop.daemons import HOST, free_ports
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(
-        "connection.vendor == 'sqlite'", reason="SQLite has no server; tests/sending has its tests"
+        "connection.vendor == 'sqlite' and connection.is_in_memory_db()",
+        reason="one connection holds a database in memory: python -m tests.databases has others",
     ),
 ]
+on_a_server = pytest.mark.skipif("connection.vendor == 'sqlite'", reason="a file has no server")
 LONG = 20.0
 
 
@@ -77,6 +79,7 @@ def wait_for_sessions(count):
     assert sessions() == count
 
 
+@on_a_server
 def test_looks_leave_no_connection_behind():
     create()
     before = sessions()
@@ -116,6 +119,7 @@ def test_a_look_does_not_wait_for_a_row_that_is_being_changed():
     assert [found.label for found in accounts.current_accounts("").accounts] == ["Changed"]
 
 
+@on_a_server
 def test_a_stopped_server_leaves_the_last_accounts_and_one_warning(place, caplog, monkeypatch):
     create()
     assert current() == ["club"]
@@ -129,6 +133,7 @@ def test_a_stopped_server_leaves_the_last_accounts_and_one_warning(place, caplog
     assert "OperationalError" in accounts.current_accounts("").problem
 
 
+@on_a_server
 def test_a_server_that_does_not_answer_is_waited_for_a_while_only(place):
     create()
     impatient = AccountSource(look_up, patience=0.5)

@@ -1,4 +1,4 @@
-"""What the database itself promises of accounts, against SQL and `update()`, which no form sees."""
+"""What the database itself promises of accounts, also to SQL and `update()`."""
 
 import uuid
 
@@ -123,9 +123,7 @@ def test_what_is_unique_can_not_be_had_twice(names, write):
     one, two = create("one", scope="shop", **flags), create("two")
     taken = {name: getattr(one, name) for name in names}
     if write is by_sql and "uuid" in taken:
-        taken["uuid"] = SMTPAccount._meta.get_field("uuid").get_db_prep_value(
-            one.uuid, connection
-        )
+        taken["uuid"] = SMTPAccount._meta.get_field("uuid").get_db_prep_value(one.uuid, connection)
     with pytest.raises(IntegrityError), transaction.atomic():
         write(two, taken)
 
@@ -143,10 +141,16 @@ def test_any_number_of_accounts_are_no_default():
     assert SMTPAccount.objects.filter(default_slot__isnull=True).count() == 3
 
 
+@transaction.atomic
+def create_health_at_once(pk):
+    SMTPAccountHealth.objects.create(account_id=pk)
+    connection.check_constraints()
+
+
 def test_a_health_belongs_to_an_account():
-    with pytest.raises(IntegrityError), transaction.atomic():
-        SMTPAccountHealth.objects.create(account_id=create().pk + 1)
-        connection.check_constraints()
+    nobody = create().pk + 1
+    with pytest.raises(IntegrityError):
+        create_health_at_once(nobody)
 
 
 # Names, which MySQL and MariaDB would compare without case and accents
@@ -177,7 +181,7 @@ def test_a_short_name_is_itself_alone():
 
 
 def test_texts_come_back_as_they_were():
-    texts = {"label": "Grüße ☃ 🦆", "notes": "a\r\nb\n" * 5000, "from_name": "O'Brien %s \\ \"x\""}
+    texts = {"label": "Grüße ☃ 🦆", "notes": "a\r\nb\n" * 5000, "from_name": 'O\'Brien %s \\ "x"'}
     account = create(password="Geheim 🔑", client_key="K" * 9000, username="u", **texts)
     found = SMTPAccount.objects.get()
     assert {name: getattr(found, name) for name in texts} == texts
