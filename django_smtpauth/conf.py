@@ -29,6 +29,8 @@ DEFAULTS: dict[str, Any] = {
     "CREDENTIALS": None,
     # Seconds between two looks at the accounts in the database.
     "ACCOUNT_REFRESH": 5.0,
+    # The address that gets every message in the place of its recipients; None: nobody.
+    "REDIRECT_TO": None,
     # Hosts and networks that are not public and that accounts may reach all the same.
     "ALLOWED_INTERNAL_HOSTS": (),
     # Ports that accounts may use: LMTP's, SMTP's, and those where providers and mail catchers

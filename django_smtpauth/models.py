@@ -62,7 +62,9 @@ class SlotField(_SlotCharField):
     """A nullable unique text that only one row can hold. Migrations see a plain CharField."""
 
     def pre_save(self, model_instance: Any, add: bool) -> Any:
-        model_instance.sync_slot(self.attname)
+        # A history's copy of the row has no flags.
+        if isinstance(model_instance, SMTPAccount):
+            model_instance.sync_slot(self.attname)
         return super().pre_save(model_instance, add)
 
     def deconstruct(self) -> Any:

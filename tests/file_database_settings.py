@@ -8,7 +8,7 @@ DATABASES = {
     "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ["TEST_DATABASE"]}
 }
 SMTPAUTH = {
-    "KEYS": ["env:TEST_KEY"],
+    "KEYS": os.environ.get("TEST_KEY_SOURCES", "env:TEST_KEY").split(),
     "ACCOUNT_REFRESH": 0,
     "DEFAULTS": {"ehlo_name": "client.test"},
 }

@@ -187,7 +187,7 @@ def test_code_in_the_page_on_accounts(
     exec(code, names)
     names["examples"](EmailMessage("Subject", "Text", "me@example.com", ["you@example.org"]))
     senders = [m.sender.partition("@")[0] for m in server.accepted]
-    assert senders == ["me", "webmaster", "billing", "me"]
+    assert senders == ["me", "billing", "billing", "me"]
 
     exec(chooser, names)
     settings.SMTPAUTH = {**settings.SMTPAUTH, **names["SMTPAUTH"]}

@@ -336,6 +336,39 @@ def test_local_mailboxes_that_do_not_take_it(site, local_mailboxes):
     assert error == "RCPT failed: no message was sent."
 
 
+@pytest.mark.django_db
+def test_from_as_the_account_sends_it(site, scripted_server):
+    server = scripted_server()
+    fields = {"host": server.host, "port": server.port, "security": "none", "slug": "shop"}
+    fields["internal_host"] = True
+    account = SMTPAccount(**fields, from_email="shop@example.com", from_name="Shop")
+    account.foreign_from = "rewrite"
+    account.save()
+    text = run("you@example.org", account="shop", sender="jane@example.org")
+    assert row(text, "From") == "Shop <shop@example.com>"
+    account.foreign_from = "refuse"
+    account.save()
+    text, error = failing("you@example.org", account="shop", sender="jane@example.org")
+    assert row(text, "From") == "jane@example.org"
+    assert "Add jane@example.org" in words(text)
+    assert error == "MAIL failed: no message was sent."
+    assert len(server.messages) == 1
+
+
+@pytest.mark.django_db
+def test_a_redirected_message(site, server, certificates):
+    site.use(OURS, **server_options(server, ca_file=certificates.ca_file))
+    site.settings.SMTPAUTH = {**site.settings.SMTPAUTH, "REDIRECT_TO": "staging@example.net"}
+    text = run("nobody@example.org")
+    assert "to staging@example.net" in row(text, "Redirected")
+    assert row(text, "Accepted") == "staging@example.net"
+    assert "Redirected" not in run()
+    site.settings.SMTPAUTH = {**site.settings.SMTPAUTH, "REDIRECT_TO": "nobody"}
+    text, error = failing("nobody@example.org")
+    assert "must be one e-mail address" in words(text)
+    assert error.startswith("SETTINGS failed")
+
+
 def test_the_wrong_protocol_is_told(site, local_mailboxes, scripted_server):
     account = SMTPAccount.objects.get()
     account.protocol = "smtp"

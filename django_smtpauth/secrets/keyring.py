@@ -114,6 +114,11 @@ def find_key(key_id: str) -> SealingKey | None:
     return _keyring().get(key_id) or _keyring(again=True).get(key_id)
 
 
+def configured_ids() -> list[str]:
+    """The ids of the keys in SMTPAUTH["KEYS"], in their order. Raises KeySourceError."""
+    return [key.id for key in _keyring().configured]
+
+
 def source_problems() -> list[str]:
     """What is wrong with each source that can be read without running foreign code."""
     sources, problem = _sources()

@@ -160,7 +160,7 @@ class Batch:
                 if not message.recipients():
                     continue
                 route = self._route_of(message)
-                submission = compose(message, _options_of(message, route))
+                submission = compose(message, _options_of(message, route), route.account)
             except Exception as error:
                 mistake = not isinstance(error, SMTPException)
                 self._settle(index, message, Result(error=error), mistake=mistake)

@@ -25,7 +25,7 @@ from django.core.exceptions import ImproperlyConfigured
 from ..secrets.client_certificate import ClientCertificate
 from ..smtp.endpoint import Endpoint
 from .accounts import Account, Snapshot, current_accounts
-from .addressing import envelope_address
+from .addressing import normalized_address
 from .credentials import credentials_of
 from .guard import guard_of
 from .mailer import (
@@ -181,18 +181,6 @@ def _choose(
         if account.is_default:
             return _account_route(hint, account, Rule.DEFAULT, defaults)
     return _plain_route(hint, plain, Rule.SETTINGS, problem)
-
-
-def normalized_address(text: object) -> str:
-    """The bare address for comparing: domain as A-label, everything in small letters.
-
-    Local parts may differ by case in theory (RFC 5321 2.4); people do not expect it.
-    Read as for the envelope. Empty when the text is no single address.
-    """
-    try:
-        return envelope_address(str(text)).lower()
-    except ValueError:
-        return ""
 
 
 def _owns(account: Account, address: str) -> bool:

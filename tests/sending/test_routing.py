@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django_smtpauth.secrets.errors import SecretUnreadable
 from django_smtpauth.sending import routing
 from django_smtpauth.sending.accounts import Account, Snapshot
+from django_smtpauth.sending.addressing import normalized_address
 from django_smtpauth.sending.mailer import MailerOptions, backend_options
 from django_smtpauth.sending.option_values import InvalidOption, Password
 from django_smtpauth.sending.options import DSN
@@ -26,7 +27,6 @@ from django_smtpauth.sending.routing import (
     choose,
     find_route,
     needs_accounts,
-    normalized_address,
 )
 from django_smtpauth.smtp.timeouts import Timeouts
 from django_smtpauth.smtp.tls import Security
