@@ -30,6 +30,7 @@ from django_smtpauth.choices import (
 )
 from django_smtpauth.conf import smtpauth_settings
 from django_smtpauth.current import smtp_account
+from django_smtpauth.names import ExactCharField, ExactSlugField
 from django_smtpauth.secrets.destination import Destination, normalise_host, normalise_lines
 from django_smtpauth.secrets.fields import EncryptedTextField
 from django_smtpauth.secrets.token import SealingContext
@@ -123,8 +124,8 @@ class SMTPAccount(AuditedRow):
     **The provider** (`preset`) fills in host, port and security where no host is given.
     """
 
-    scope = models.CharField(_("scope"), max_length=63, blank=True, default="")
-    slug = models.SlugField(_("short name"), max_length=63, db_index=False)
+    scope = ExactCharField(_("scope"), max_length=63, blank=True, default="")
+    slug = ExactSlugField(_("short name"), max_length=63, db_index=False)
     label = models.CharField(_("label"), max_length=100, blank=True)
     notes = models.TextField(_("notes"), blank=True)
     enabled = models.BooleanField(_("enabled"), default=True)
