@@ -16,6 +16,7 @@ from django_smtpauth.sending.mailer import MailerOptions
 from django_smtpauth.sending.options import MessageOptions
 from django_smtpauth.smtp import Timeouts, replies
 from django_smtpauth.smtp.sasl import DEFAULT_ORDER, MECHANISMS
+from tests.presets.dns_server import DNSServer
 from tests.servers.fixtures import ServerFactory
 from tests.servers.proxies import Socks5Proxy
 
@@ -131,6 +132,24 @@ def test_the_tests_in_the_page_on_testing_pass() -> None:
     for test in tests:
         assert callable(test)
         test()
+
+
+def test_the_snippets_in_the_page_on_providers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill, look_up = snippets(ROOT / "docs/presets.md", "python")
+    names: dict[str, Any] = {}
+    exec(fill, names)
+    assert names["account"]["host"] == "smtp.gmail.com"
+    assert names["account"]["username"] == "name@gmail.com"
+    assert "2-Step Verification" in capsys.readouterr().out
+
+    zone = {"_submissions._tcp.example.com SRV": ["0 1 465 mail.example.com."]}
+    with DNSServer(zone) as server:
+        resolver = server.resolver()
+        monkeypatch.setattr("dns.resolver.Resolver", lambda: resolver)
+        exec(look_up, names)
+    assert capsys.readouterr().out == ("mail.example.com 465 implicit_tls _submissions._tcp SRV\n")
 
 
 def test_the_ways_in_the_page_on_reaching_the_server(
