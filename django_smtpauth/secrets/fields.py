@@ -18,7 +18,7 @@ from django.db.models.expressions import Case, Value
 from django.db.models.functions import Cast
 from django.db.models.query_utils import DeferredAttribute
 
-from django_smtpauth.secrets.formfields import CLEAR, SecretFormField, SecretInput
+from django_smtpauth.secrets.formfields import CLEAR, SecretFormField, SecretInput, SecretWidget
 from django_smtpauth.secrets.secret import FreshSecret, Secret, StoredSecret
 from django_smtpauth.secrets.token import SealedToken
 
@@ -165,7 +165,7 @@ class EncryptedTextField(_TextField):
     def formfield(self, **kwargs: Any) -> Any:
         """A write-only field: what an admin or a form proposes as widget would show the value."""
         widget = kwargs.get("widget")
-        if not isinstance(widget, SecretInput):
+        if not isinstance(widget, SecretWidget):
             kwargs["widget"] = SecretInput
         kwargs["form_class"] = SecretFormField
         return models.Field.formfield(self, **kwargs)
