@@ -9,10 +9,12 @@ from django.core.mail import EmailMessage
 from django.http import HttpRequest, JsonResponse
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from django_smtpauth.backends import EmailBackend
 from django_smtpauth.conf import mailers_configured
 from django_smtpauth.forms.proposals import Proposal, look_up, propose
+from django_smtpauth.presets import Limits
 from django_smtpauth.sending.mailer import default_options, email_settings, endpoint
 from django_smtpauth.sending.option_values import InvalidOption
 from django_smtpauth.sending.routing import Route, Rule, normalized_address
@@ -47,12 +49,22 @@ def guide_context(made: Proposal, address: str) -> dict[str, Any]:
     unknown = made.server is None and "@" in address
     return {
         "preset": made.preset,
+        "limits": _limits(made.preset.limits) if made.preset else "",
         "address": address,
         "found": made.found,
         "problem": made.problem,
         "unknown": unknown,
         "can_look_up": unknown and find_spec("dns") is not None,
     }
+
+
+def _limits(limits: Limits) -> str:
+    known = (
+        (limits.messages_per_day, "%d message a day", "%d messages a day"),
+        (limits.recipients, "%d recipient a message", "%d recipients a message"),
+        (limits.connections, "%d connection at once", "%d connections at once"),
+    )
+    return ", ".join(ngettext(one, many, number) % number for number, one, many in known if number)
 
 
 def _said(made: Proposal) -> str:

@@ -7,7 +7,6 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import path, reverse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -47,16 +46,7 @@ class SMTPAccountAdmin(_ModelAdmin):
 
     form = SMTPAccountForm
     change_list_template = "admin/smtpauth/smtpaccount/change_list.html"
-    list_display = [
-        "name",
-        "enabled",
-        "default",
-        "server",
-        "log_in",
-        "sender",
-        "last_success",
-        "last_failure",
-    ]
+    list_display = ["name", "enabled", "mail", "server", "log_in"]
     list_filter = [
         "enabled",
         DefaultFilter,
@@ -142,10 +132,12 @@ class SMTPAccountAdmin(_ModelAdmin):
         hide_from_error_pages(request, *SECRETS)
         return super().changeform_view(request, *args, **kwargs)
 
-    def render_change_form(self, request: HttpRequest, context: Any, **kwargs: Any) -> Any:
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
         page = context["adminform"]
         page.fieldsets = with_opened(page.fieldsets, page.form)
-        return super().render_change_form(request, context, **kwargs)
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         hide_from_error_pages(request, *SECRETS)
@@ -201,14 +193,8 @@ class SMTPAccountAdmin(_ModelAdmin):
     # What is shown
 
     @admin.display(description=_("account"), ordering="slug")
-    def name(self, account: SMTPAccount) -> SafeString | str:
-        if not account.label or account.label == account.slug:
-            return account.slug
-        return format_html("{} {}", account.label, states.quiet(account.slug))
-
-    @admin.display(description=_("default"), boolean=True, ordering="default_slot")
-    def default(self, account: SMTPAccount) -> bool:
-        return account.is_default
+    def name(self, account: SMTPAccount) -> SafeString:
+        return states.name(account)
 
     @admin.display(description=_("server"), ordering="host")
     def server(self, account: SMTPAccount) -> SafeString:
@@ -218,15 +204,15 @@ class SMTPAccountAdmin(_ModelAdmin):
     def log_in(self, account: SMTPAccount) -> SafeString | str:
         return states.log_in(account)
 
-    @admin.display(description=_("sends from"), ordering="from_email")
-    def sender(self, account: SMTPAccount) -> str:
-        return account.address or states.NOTHING
+    @admin.display(description=_("real mail"), ordering="health__last_success_at")
+    def mail(self, account: SMTPAccount) -> SafeString | str:
+        return states.mail(account)
 
-    @admin.display(description=_("last mail sent"), ordering="health__last_success_at")
-    def last_success(self, account: SMTPAccount) -> SafeString | str:
+    @admin.display(description=_("last mail sent"))
+    def last_success(self, account: SMTPAccount) -> str:
         return states.last_success(account)
 
-    @admin.display(description=_("last failure"), ordering="health__last_failure_at")
+    @admin.display(description=_("last failure"))
     def last_failure(self, account: SMTPAccount) -> SafeString | str:
         return states.last_failure(account)
 
@@ -260,9 +246,11 @@ class SMTPAccountAdmin(_ModelAdmin):
 
     @admin.display(description=_("what you need"))
     def guide(self, account: SMTPAccount) -> SafeString:
-        address = account.from_email
+        has_own_server = bool(account.host and not account.preset)
+        address = "" if has_own_server else account.from_email
         context = {
             **views.guide_context(propose(account.preset, address), address),
+            "own_server": has_own_server,
             "guide": views.GUIDE,
             "url": self._reverse("proposal"),
             "adding": account.pk is None,

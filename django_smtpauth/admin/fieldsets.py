@@ -5,6 +5,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from django_smtpauth import presets
+from django_smtpauth.forms.account import SECRETS
 from django_smtpauth.models import SMTPAccount
 
 FOLDED = "collapse"
@@ -109,6 +110,8 @@ def _differs(form: Any, names: Any) -> bool:
 
 def _value(form: Any, name: str) -> Any:
     value = getattr(form.instance, name)
+    if name in SECRETS:
+        return bool(value)
     return value if form.is_bound else form.initial.get(name, value)
 
 
@@ -119,7 +122,7 @@ def usual_values(account: SMTPAccount) -> dict[str, Any]:
         for field in SMTPAccount._meta.concrete_fields
         if field.editable and field.name not in _USUAL
     }
-    usual |= {"select_by_from": False, "password": None, "client_key": None}
+    usual |= {"select_by_from": False, "password": False, "client_key": False}
     preset = presets.get(account.preset)
     if preset is None:
         return usual | {"username": account.from_email}

@@ -34,7 +34,7 @@ class MailFilter(admin.SimpleListFilter):
         return [("failed", _("Failed")), ("sent", _("Sent")), ("none", _("None yet"))]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:  # noqa: ARG002
-        conditions = {
+        conditions: dict[str, dict[str, Any]] = {
             "failed": {"health__failures__gt": 0},
             "sent": {"health__failures": 0, "health__last_success_at__isnull": False},
             "none": {"health__last_success_at": None, "health__last_failure_at": None},

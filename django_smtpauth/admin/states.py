@@ -4,7 +4,7 @@ from typing import Any
 
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext
@@ -19,7 +19,7 @@ NOTHING = "–"
 
 def warning(text: Any) -> SafeString:
     """A text that catches the eye, by more than its colour."""
-    return format_html('<strong class="smtpauth-bad">⚠ {}</strong>', text)
+    return format_html('<strong class="smtpauth-bad">⚠&nbsp;{}</strong>', text)
 
 
 def quiet(text: Any) -> SafeString:
@@ -27,12 +27,24 @@ def quiet(text: Any) -> SafeString:
     return format_html('<span class="smtpauth-quiet">{}</span>', text)
 
 
+def name(account: SMTPAccount) -> SafeString:
+    """How people and code call it, whom it sends as, and whether it is the default."""
+    parts = [account.slug, account.address]
+    known = " · ".join(part for part in parts if part and part != str(account))
+    default = format_html("★ {}", gettext("default")) if account.is_default else ""
+    lines = [_second_line(quiet(text)) for text in (known, default) if text]
+    return format_html("{}{}", account, format_html_join("", "{}", ((line,) for line in lines)))
+
+
 def server(account: SMTPAccount) -> SafeString:
     """The server, how the connection is protected, and what is amiss there."""
     lmtp = " · lmtp" if account.protocol == Protocol.LMTP else ""
-    return format_html(
-        "{} · {}{} {}", account.destination(), account.security, lmtp, _protection(account)
-    )
+    security = format_html("{}{} {}", account.security, lmtp, _protection(account))
+    return format_html("{}{}", account.destination(), _second_line(security))
+
+
+def _second_line(text: str) -> SafeString:
+    return format_html('<span class="smtpauth-second">{}</span>', text)
 
 
 def _protection(account: SMTPAccount) -> SafeString | str:
@@ -64,16 +76,41 @@ def health_of(account: SMTPAccount) -> SMTPAccountHealth | None:
     return getattr(account, "health", None)
 
 
-def last_success(account: SMTPAccount) -> SafeString | str:
+def mail(account: SMTPAccount) -> SafeString | str:
+    """When real mail was sent last, when it failed, and how often since."""
+    lines = [line for line in (_sent(account), _failed(account)) if line]
+    return format_html_join("", "{}", ((_second_line(line),) for line in lines)) or NOTHING
+
+
+def _sent(account: SMTPAccount) -> SafeString | str:
+    health = health_of(account)
+    if health is None or health.last_success_at is None:
+        return ""
+    count = f" ({health.successes})" if health.successes > 1 else ""
+    return _ago(gettext("sent"), health.last_success_at, count)
+
+
+def _failed(account: SMTPAccount) -> SafeString | str:
+    health = health_of(account)
+    if health is None or health.last_failure_at is None:
+        return ""
+    if not health.is_failing:
+        return quiet(_ago(gettext("failed"), health.last_failure_at))
+    number = health.failures
+    count = ngettext(" (%d time)", " (%d times)", number) % number
+    return warning(_ago(gettext("failed"), health.last_failure_at, count))
+
+
+def last_success(account: SMTPAccount) -> str:
     """When real mail was sent last, and how often since the last failure."""
     health = health_of(account)
     if health is None or health.last_success_at is None:
         return NOTHING
     number = health.successes
-    since = ngettext("%d since a failure", "%d since a failure", number) % number
-    return format_html(
-        "{}{}", _ago(health.last_success_at), quiet(f" · {since}") if number > 1 else ""
+    since = ngettext(
+        "%d message since the last failure", "%d messages since the last failure", number
     )
+    return f"{done(health.last_success_at, '')}, {since % number}"
 
 
 def last_failure(account: SMTPAccount) -> SafeString | str:
@@ -81,11 +118,13 @@ def last_failure(account: SMTPAccount) -> SafeString | str:
     health = health_of(account)
     if health is None or health.last_failure_at is None:
         return NOTHING
+    when, number = done(health.last_failure_at, ""), health.failures
     if not health.is_failing:
-        return _ago(health.last_failure_at)
-    number = health.failures
-    since = ngettext("%d since a success", "%d since a success", number) % number
-    return format_html("{} {}", _ago(health.last_failure_at), warning(since))
+        return when
+    since = ngettext(
+        "%d failure since the last success", "%d failures since the last success", number
+    )
+    return format_html("{}, {}", when, warning(since % number))
 
 
 def failure_detail(account: SMTPAccount, with_text: bool) -> str:
@@ -108,7 +147,6 @@ def done(at: Any, by: str) -> str:
     return gettext("%(when)s by %(who)s") % {"when": when, "who": by} if by else when
 
 
-def _ago(at: Any) -> SafeString:
-    return format_html(
-        '<span title="{}">{}</span>', done(at, ""), gettext("%s ago") % timesince(at)
-    )
+def _ago(word: str, at: Any, count: str = "") -> SafeString:
+    ago = gettext("%s ago") % timesince(at, depth=1)
+    return format_html('<span title="{}">{} {}{}</span>', done(at, ""), word, ago, count)

@@ -7,6 +7,7 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.utils.text import get_text_list
 from django.utils.translation import gettext_lazy as _
 
+from django_smtpauth import presets
 from django_smtpauth.choices import SECURITY_HINT, Authentication, Notification
 from django_smtpauth.conf import smtpauth_settings
 from django_smtpauth.models import SLOTS, SMTPAccount
@@ -19,7 +20,7 @@ from django_smtpauth.smtp.tls import Security
 
 from .fields import WordsFormField, YesNoOrUnsaid
 from .proposals import SERVER, Proposal, look_up, propose, propose_label, propose_slug
-from .texts import HELP_TEXTS, LABELS
+from .texts import HELP_TEXTS, LABELS, NEW_PASSWORD, NO_PRESET
 
 if TYPE_CHECKING:
     _ModelForm = forms.ModelForm[SMTPAccount]
@@ -103,6 +104,9 @@ class SMTPAccountForm(_ModelForm):
         self._before = None if self._adding else account.destination()
         for name in set(SECRETS) & self.fields.keys():
             self.initial[name] = SecretState.of(getattr(account, name))
+        if "preset" in self.fields:
+            preset: Any = self.fields["preset"]
+            preset.choices = [("", NO_PRESET), *presets.choices()]
         for name in ("username", "from_email"):
             if name in self.fields:
                 # Or the browser fills in the visitor's own name beside the empty password.
@@ -114,6 +118,8 @@ class SMTPAccountForm(_ModelForm):
                 self.fields[name].required = False
         if self._adding:
             self._propose(account)
+            if "password" in self.fields:
+                self.fields["password"].help_text = NEW_PASSWORD
         for flag in SLOTS:
             self.initial.setdefault(flag, getattr(account, flag))
 
@@ -219,10 +225,11 @@ class SMTPAccountForm(_ModelForm):
             )
         else:
             message = _("The domain names this server. Look whether it is right before you save.")
-            self.data = self.data.copy()
+            data: Any = self.data
+            self.data = data = data.copy()
             for name, value in proposal.values().items():
                 if name != "username" or not self.cleaned_data.get(name):
-                    self.data[self.add_prefix(name)] = str(value)
+                    data[self.add_prefix(name)] = str(value)
         self.add_error("host", ValidationError(message, code="looked_up"))
 
     # What the instance says then

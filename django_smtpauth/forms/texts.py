@@ -7,8 +7,17 @@ LABELS = {
     "from_email": _("E-mail address"),
 }
 
+#: What the list of providers begins with.
+NO_PRESET = _("Found by the address, or none of these")
+
+#: What stands at the password of an account that is not stored yet.
+NEW_PASSWORD = _(
+    "Many providers want an “app password” made for sending. It is stored encrypted and never "
+    "shown again."
+)
+
 HELP_TEXTS = {
-    "preset": _("Found by the address. Another one, or none, can be chosen."),
+    "preset": _("Whose mailbox or service it is. The address often tells."),
     "from_email": _("The address this account sends from: billing@example.com."),
     "password": _(
         "Empty keeps what is stored; it is never shown. Many providers want an “app password” "

@@ -79,6 +79,7 @@
                 take(answer.values, chosen);
                 guide.innerHTML = answer.guide;
                 said.textContent = answer.said;
+                said.classList.toggle("visually-hidden", !("host" in answer.values));
             } catch {
                 // Superseded, or no connection: the server fills in what is left empty.
             }
