@@ -1,11 +1,8 @@
-import base64
 import re
-from urllib.parse import quote
 
 import django
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.urls import reverse
 
@@ -15,89 +12,19 @@ from django_smtpauth.models import SMTPAccount
 from django_smtpauth.secrets.errors import SecretUnreadable
 from django_smtpauth.secrets.formfields import SecretState
 from django_smtpauth.secrets.keyring import generate_key
+from tests.admin.pages import (
+    ADD,
+    DESTINATION,
+    LIST,
+    SECRET,
+    errors,
+    leaked,
+    list_of,
+    posted,
+    url,
+)
 
 pytestmark = pytest.mark.django_db
-
-SECRET = "hunter2 <&ü>"
-ADD = "/admin/smtpauth/smtpaccount/add/"
-LIST = "/admin/smtpauth/smtpaccount/"
-DESTINATION = {
-    "host": "evil.example",
-    "port": "25",
-    "security": "none",
-    "username": "mallory",
-    "verify": "",
-    "allow_auth_without_tls": "on",
-}
-
-
-@pytest.fixture(autouse=True)
-def keys(settings):
-    settings.SMTPAUTH = {"KEYS": [generate_key()]}
-
-
-@pytest.fixture
-def admin_client(client):
-    """Signed in without a password, whose hashing would take most of the tests' time."""
-    client.force_login(User.objects.create(username="admin", is_staff=True, is_superuser=True))
-    return client
-
-
-@pytest.fixture
-def account():
-    return SMTPAccount.objects.create(
-        slug="club",
-        label="Club",
-        host="smtp.example.com",
-        username="club@example.com",
-        password=SECRET,
-    )
-
-
-def url(account):
-    return reverse("admin:smtpauth_smtpaccount_change", args=[account.pk])
-
-
-def posted(**changes):
-    """What the browser sends for the account above, with changes; "" leaves a box unticked."""
-    data = {
-        "preset": "",
-        "label": "Club",
-        "slug": "club",
-        "enabled": "on",
-        "authentication": "password",
-        "host": "smtp.example.com",
-        "port": "587",
-        "security": "starttls",
-        "username": "club@example.com",
-        "password": "",
-        "from_email": "",
-        "scope": "",
-        "verify": "on",
-        "ca_text": "",
-        "timeout": "",
-        "protocol": "smtp",
-        "recipients": "",
-        "require_tls": "unknown",
-        "dsn_ret": "",
-        "bdat": "",
-    } | changes
-    return {name: value for name, value in data.items() if value != "" or name not in BOXES}
-
-
-BOXES = {"enabled", "verify", "allow_auth_without_tls", "is_default", "select_by_from"}
-
-
-def errors(response):
-    return response.context["adminform"].form.errors
-
-
-def leaked(text):
-    """Which form of the secret, or of its token, the text shows."""
-    (token,) = SMTPAccount.objects.values_list("password", flat=True)[:1] or [None]
-    forms = [SECRET, "hunter2", quote(SECRET), base64.b64encode(SECRET.encode()).decode()]
-    return [form for form in forms + ([token.text] if token else []) if form in text]
-
 
 # Adding
 
@@ -318,13 +245,6 @@ def test_tls_all_the_way_without_tls_is_an_error_there(admin_client):
     assert set(errors(response)) == {"require_tls"}
 
 
-def list_of(client, column, query=""):
-    """The cells of a column of the list, each as its texts."""
-    page = client.get(LIST + query).content.decode()
-    cells = re.findall(rf'<t[dh] class="field-{column}[^>]*>(.*?)</t[dh]>', page, re.S)
-    return [[text.strip() for text in re.findall(r"[^<>]+(?=<|$)", cell)] for cell in cells]
-
-
 def test_the_list_tells_lmtp(admin_client, account):
     assert "lmtp" not in admin_client.get(LIST).content.decode()
     SMTPAccount.objects.create(slug="local", host="/run/lmtp", security="none", protocol="lmtp")
@@ -506,15 +426,8 @@ def test_the_error_page_of_a_page_that_only_shows_an_account(
 # Permissions
 
 
-@pytest.fixture
-def viewer(client):
-    user = User.objects.create(username="viewer", is_staff=True)
-    user.user_permissions.add(Permission.objects.get(codename="view_smtpaccount"))
-    client.force_login(user)
-    return client
-
-
-def test_who_may_only_look_sees_the_state_and_changes_nothing(viewer, account):
+def test_who_may_only_look_sees_the_state_and_changes_nothing(staff, account):
+    viewer = staff("view_smtpaccount")
     page = viewer.get(url(account)).content.decode()
     assert "Stored" in page
     assert 'name="password"' not in page
