@@ -108,12 +108,15 @@ class SMTPAccountAdmin(_ModelAdmin):
     def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> Any:
         """The same form for `list_editable`, with the fields that the list has, and no others."""
         forbidden = {*self.get_exclude(request), *self.get_readonly_fields(request)}
-        editable = {*self.list_editable} - forbidden
-        absent = {name: None for name in SMTPAccountForm.declared_fields if name not in editable}
-        form = type("ListedAccountForm", (self.form,), absent)
-        return super().get_changelist_form(
-            request, **{"form": form, "exclude": [*forbidden], **kwargs}
-        )
+        editable = [name for name in self.list_editable if name not in forbidden]
+        form: Any = self.form
+        listed = {"fields": editable, "exclude": [*forbidden]}
+        body: dict[str, Any] = {
+            name: None for name in form.declared_fields if name not in editable
+        }
+        body["Meta"] = type("Meta", (form.Meta,), listed)
+        form = type("ListedAccountForm", (form,), body)
+        return super().get_changelist_form(request, **{"form": form, **kwargs})
 
     # Pages
 
@@ -163,9 +166,9 @@ class SMTPAccountAdmin(_ModelAdmin):
 
     # Saving
 
-    def save_model(self, request: HttpRequest, obj: SMTPAccount, *args: Any) -> None:
+    def save_model(self, request: HttpRequest, obj: SMTPAccount, form: Any, change: bool) -> None:
         obj.actor = request.user.get_username()
-        super().save_model(request, obj, *args)
+        super().save_model(request, obj, form, change)
 
     @admin.action(description=_("Enable selected accounts"), permissions=["change"])
     def enable(self, request: HttpRequest, queryset: Any) -> None:
@@ -247,7 +250,7 @@ class SMTPAccountAdmin(_ModelAdmin):
     @admin.display(description=_("what you need"))
     def guide(self, account: SMTPAccount) -> SafeString:
         has_own_server = bool(account.host and not account.preset)
-        address = "" if has_own_server else account.from_email
+        address = "" if has_own_server else account.address
         context = {
             **views.guide_context(propose(account.preset, address), address),
             "own_server": has_own_server,

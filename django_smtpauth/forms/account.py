@@ -17,6 +17,7 @@ from django_smtpauth.secrets.keyring import get_sealer
 from django_smtpauth.secrets.secret import FreshSecret
 from django_smtpauth.smtp.endpoint import LMTP_PORT
 from django_smtpauth.smtp.tls import Security
+from django_smtpauth.validators import is_sender
 
 from .fields import WordsFormField, YesNoOrUnsaid
 from .proposals import SERVER, Proposal, look_up, propose, propose_label, propose_slug
@@ -162,7 +163,7 @@ class SMTPAccountForm(_ModelForm):
 
     def _fill_in_server(self) -> None:
         data = self.cleaned_data
-        proposal = propose(data["preset"], data.get("from_email", ""))
+        proposal = propose(data["preset"], self._address())
         provider_changed = "preset" in self.changed_data and data["preset"]
         server_changed = set(SERVER) & set(self.changed_data)
         if not data.get("host") or (provider_changed and not server_changed):
@@ -174,6 +175,12 @@ class SMTPAccountForm(_ModelForm):
             data["port"] = LMTP_PORT if lmtp else Security(data["security"]).default_port
         if self._adding or (provider_changed and "username" not in self.changed_data):
             self._fill_in_username(proposal, replace=not self._adding)
+
+    def _address(self) -> str:
+        """Whose account it is: the address, or a user name that is one."""
+        data = self.cleaned_data
+        username: str = data.get("username") or ""
+        return data.get("from_email") or (username if is_sender(username) else "")
 
     def _take_server(self, proposal: Proposal) -> None:
         if proposal.server is None:
@@ -218,7 +225,7 @@ class SMTPAccountForm(_ModelForm):
 
     def _look_up(self) -> None:
         """Ask the DNS for the server, and bring the form back with the answer."""
-        proposal = look_up(self.cleaned_data.get("from_email", ""))
+        proposal = look_up(self._address())
         if proposal.server is None:
             message = proposal.problem or _(
                 "The domain of this address names no server. Type its name here."
