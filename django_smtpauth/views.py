@@ -100,7 +100,7 @@ class Carrier:
 
 def who_carries(sender: str) -> Carrier:
     """The account or server that mail from this address goes through by default."""
-    if not normalized_address(sender):
+    if "@" not in normalized_address(sender):
         return Carrier(sender, problem=_("Type one address: name@example.com."))
     try:
         return Carrier(sender, default_mailer().route(EmailMessage(from_email=sender)))

@@ -12,6 +12,7 @@ from django.test import Client
 from django_smtpauth.models import SMTPAccount
 from django_smtpauth.secrets.keyring import generate_key
 from tests.admin.pages import SECRET
+from tests.backend_fixtures import mail_settings  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
