@@ -1,0 +1,76 @@
+"""The pages for everybody: axe-core in light and dark, and a phone's width."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from django_smtpauth.models import SMTPAccount, SMTPAccountHealth
+from tests.browser.remote import Remote
+
+LIST = "/admin/smtpauth/smtpaccount/"
+PAGES = {
+    "list": LIST,
+    "box": LIST + "?mail_from=x@example.org",
+    "add": LIST + "add/",
+    "edit": LIST + "{}/change/",
+    "delete": LIST + "{}/delete/",
+    "history": LIST + "{}/history/",
+}
+
+
+@pytest.fixture
+def accounts(account):
+    """One of each state that the pages show."""
+    now = timezone.now()
+    SMTPAccountHealth.objects.create(
+        account=account,
+        last_success_at=now,
+        successes=3,
+        last_failure_at=now - timedelta(days=1),
+    )
+    lan = SMTPAccount.objects.create(
+        slug="lan",
+        label="The printer in the cellar",
+        host="mail.lan.example",
+        verify=False,
+        username="u",
+        notes="For the printers.",
+    )
+    SMTPAccountHealth.objects.create(
+        account=lan, last_failure_at=now, failures=2, failure_stage="RCPT", failure_code=550
+    )
+    return account, lan
+
+
+@pytest.fixture(scope="module")
+def axe(driver):
+    from axe_playwright_python.sync_playwright import Axe
+
+    def violations(page):
+        found = Remote(driver._thread, Axe().run)(page).response["violations"]
+        return {v["id"]: [n["target"] + [n["html"]] for n in v["nodes"]] for v in found}
+
+    return violations
+
+
+def visited(page, path, pk):
+    page.goto(path.format(pk))
+    # What is folded away is read as well.
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    return page
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("path", PAGES.values(), ids=PAGES)
+def test_axe_finds_nothing(visit, admin, accounts, axe, path, dark):
+    for account in accounts:
+        page = visited(visit(admin, dark=dark), path, account.pk)
+        assert axe(page) == {}
+
+
+@pytest.mark.parametrize("path", PAGES.values(), ids=PAGES)
+def test_a_phone_does_not_scroll_sideways(visit, admin, accounts, path):
+    for account in accounts:
+        page = visited(visit(admin, width=360), path, account.pk)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
