@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from django.core.serializers import base
 from django.http import HttpRequest
 from django.utils.functional import LazyObject
 
@@ -119,15 +120,38 @@ def _chain(error: BaseException | None) -> list[BaseException]:
 
 
 def _locals(trace: types.TracebackType | None) -> Iterator[tuple[str, Any]]:
+    for one in _traces(trace):
+        if not _is_of_tests(one.tb_frame):
+            yield from one.tb_frame.f_locals.items()
+
+
+def outside_tests(error: BaseException) -> BaseException:
+    """Takes the frames of the tests out of an exception and its causes."""
+    for one in _chain(error):
+        kept: types.TracebackType | None = None
+        for trace in reversed([*_traces(one.__traceback__)]):
+            if not _is_of_tests(trace.tb_frame):
+                trace.tb_next, kept = kept, trace
+        one.__traceback__ = kept
+    return error
+
+
+def _traces(trace: types.TracebackType | None) -> Iterator[types.TracebackType]:
     while trace is not None:
-        frame = trace.tb_frame
-        if not str(frame.f_globals.get("__name__")).startswith("tests."):
-            yield from frame.f_locals.items()
+        yield trace
         trace = trace.tb_next
 
 
-#: What trackers don't enter, and the settings, whose names tell them what to hide.
-_OPAQUE = (type, types.ModuleType, types.FunctionType, types.MethodType, HttpRequest, LazyObject)
+def _is_of_tests(frame: types.FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).startswith("tests.")
+
+
+#: What trackers don't enter; the settings, whose names tell them what to hide; and the reader of
+#: a fixture, which holds the file.
+_OPAQUE = (
+    *(type, types.ModuleType, types.FunctionType, types.MethodType),
+    *(HttpRequest, LazyObject, base.Deserializer),
+)
 
 
 def _deep(value: Any, levels: int, seen: set[int]) -> Iterator[str]:
