@@ -20,6 +20,7 @@ import pprint
 import traceback
 import types
 from collections.abc import Iterable, Iterator, Mapping
+from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -68,6 +69,10 @@ def _written(text: str) -> Iterator[str]:
     yield from (html.escape(text), html.escape(text, quote=False), html.escape(repr(text)[1:-1]))
     yield from (quote(text), quote(text, safe=""), quote_plus(text), xtext(text))
     yield binascii.b2a_qp(octets).decode().replace("=\n", "")
+    in_json = json.dumps(text)
+    yield json.dumps(in_json)[3:-3]
+    yield SimpleCookie({"a": text})["a"].coded_value.strip('"')
+    yield SimpleCookie({"a": in_json})["a"].coded_value[3:-3]
     # As an SQL literal, and as logs show one.
     yield from (text.replace("'", "''"), text.replace("\\", "\\\\"))
 
