@@ -160,6 +160,7 @@ no secret of an account comes out, whatever is done with it
     test_leaks_of_smtptest
     test_leaks_of_commands
     test_leaks_of_texts
+    test_leaks_of_settings
     test_leaks_would_be_found
     test_leaks_of_each_secret_would_be_found
 

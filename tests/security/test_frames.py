@@ -26,6 +26,7 @@ from django_smtpauth.sending.credentials import Credentials
 from tests.leaks import all_within, found
 from tests.security.channels import Channels
 from tests.security.secretive import PASSWORD, USER, Site
+from tests.security.test_secrecy import echo, nonsense
 from tests.servers.scripted import CLOSE, RESET, SILENCE, Answer, Then
 
 Drive = Callable[[Site], Any]
@@ -214,6 +215,9 @@ FAILURES: dict[str, Drive] = {
     "no TLS": answers(STARTTLS=b"454 not now\r\n"),
     "TLS broken off": answers(STARTTLS=Answer(b"220 go\r\n", Then.CLOSE)),
     "nobody greets": answers(GREETING=Answer(b"554 no\r\n", Then.CLOSE)),
+    "the password echoed": answers(AUTH=echo(b"535")),
+    "the password echoed in a goodbye": answers(AUTH=echo(b"421")),
+    "the password echoed in no reply": answers(AUTH=nonsense),
     "sender refused": answers(MAIL=b"550 5.7.1 no\r\n"),
     "recipient refused": answers(RCPT=b"550 5.1.1 no\r\n"),
     "content refused": answers(CONTENT=b"554 5.6.0 no\r\n"),

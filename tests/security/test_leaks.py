@@ -26,6 +26,7 @@ from django.db import OperationalError, connection
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
+from django.views.debug import SafeExceptionReporterFilter
 
 from django_smtpauth import migrations
 from django_smtpauth.models import SMTPAccount
@@ -254,6 +255,28 @@ def test_leaks_of_texts(site: Site, tmp_path: Path) -> None:
         channels.value(list(SMTPAccount.objects.values()))
     assert {"fixtures", "migrations", "values", "tables"} <= channels.names()
     assert site.leaks(channels.text()) == []
+
+
+def test_leaks_of_settings(site: Site, settings: Any) -> None:
+    """Django's debug page hides settings by their names; ours are hidden as a whole."""
+    secrets = site.secrets()
+    inline = {
+        "KEYS": [f"k1:{secrets['key that seals']}"],
+        "DEFAULTS": {"password": PASSWORD, "proxy": f"socks5://u:{PASSWORD}@127.0.0.1:1080"},
+    }
+    settings.SMTPAUTH = {**settings.SMTPAUTH, **inline}
+    options = {"username": USER, "password": PASSWORD, "access_token": PASSWORD}
+    if hasattr(settings, "MAILERS"):
+        settings.MAILERS = {"default": {"BACKEND": "x", "OPTIONS": options}}
+    else:
+        settings.EMAIL_HOST_PASSWORD = PASSWORD
+    settings.DEBUG = True
+    shown = SafeExceptionReporterFilter().get_safe_settings()
+    with Channels() as channels:
+        channels.raised(LookupError())
+    assert "MAILERS" in shown or "EMAIL_HOST_PASSWORD" in shown
+    assert "SMTPAUTH" in shown
+    assert site.leaks(channels.text() + repr(shown)) == []
 
 
 # -- that the search finds
