@@ -131,12 +131,12 @@ def failure_detail(account: SMTPAccount, with_text: bool) -> str:
     """Where mail failed last. with_text: with the server's words, too."""
     health = health_of(account)
     if health is None or health.last_failure_at is None:
-        return ""
+        return NOTHING
     parts = [health.failure_stage, health.failure_code, health.failure_status]
     text = " ".join(str(part) for part in parts if part)
     if with_text and health.failure_text:
         text = f"{text}: {health.failure_text}" if text else health.failure_text
-    return text
+    return text or NOTHING
 
 
 def done(at: Any, by: str) -> str:

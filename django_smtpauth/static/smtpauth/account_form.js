@@ -126,9 +126,9 @@
     const showWhatIsNeeded = () => {
         const method = value("authentication");
         for (const [name, methods] of Object.entries(NEEDED)) {
-            const row = document.querySelector(`.form-row.field-${name}, .field-row.field-${name}`);
             const field = input(name);
-            if (row && field) {
+            const row = field && field.closest(`.field-${name}`);
+            if (row) {
                 const stored = field.value || document.getElementById(`id_${name}-clear`);
                 const isKept = !methods.includes(method) && name.startsWith("client_") && stored;
                 const hasError = row.querySelector(".errorlist");
