@@ -114,6 +114,18 @@ def test_another_provider_brings_its_server(admin_client, account):
     assert account.password.reveal() == SECRET
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [("club@example.com", "apikey"), ("relay-user", "relay-user")]
+)
+def test_another_provider_brings_its_user_name(admin_client, account, before, after):
+    account.from_email, account.username, account.password = "club@example.com", before, SECRET
+    account.save()
+    data = posted(preset="sendgrid", from_email="club@example.com", username=before)
+    assert admin_client.post(url(account), data | {"password": SECRET}).status_code == 302
+    account.refresh_from_db()
+    assert (account.host, account.username) == ("smtp.sendgrid.net", after)
+
+
 def test_another_provider_with_a_server_typed_beside_it(admin_client, account):
     data = posted(preset="gmail", host="relay.example.org", password=SECRET)
     assert admin_client.post(url(account), data).status_code == 302

@@ -79,6 +79,21 @@ def test_what_somebody_typed_is_not_replaced(visit, admin, expect):
     expect(page.locator("#id_username")).to_have_value("other")
 
 
+def test_none_of_the_providers_is_a_choice(visit, admin, expect):
+    page = visit(admin)
+    page.goto(ADD)
+    page.get_by_label("E-mail address").fill("club@gmail.com")
+    expect(page.locator("#id_host")).to_have_value("smtp.gmail.com")
+    page.get_by_label("Provider").select_option("")
+    expect(page.locator("#id_host")).to_have_value("")
+    opened(page, "Mail server").locator("#id_host").fill("relay.example.org")
+    page.get_by_label("Password:", exact=True).fill("hunter2")
+    save(page)
+    account = SMTPAccount.objects.get()
+    assert (account.preset, account.host) == ("", "relay.example.org")
+    assert account.username == "club@gmail.com"
+
+
 def test_a_provider_explains_itself(visit, admin, expect):
     page = visit(admin)
     page.goto(ADD)

@@ -50,7 +50,7 @@
             for (const [name, raw] of Object.entries(values)) {
                 const content = typeof raw === "boolean" ? raw : String(raw);
                 const mayFill = SERVER.includes(name) ? serverIsOurs : isOurs(name);
-                if (mayFill || typeof raw === "boolean") {
+                if ((mayFill && content !== "") || content === true) {
                     fill(name, content);
                     filled[name] = content;
                 }
@@ -110,9 +110,11 @@
         const provider = input("preset");
         if (provider) {
             provider.addEventListener("change", () => {
+                const preset = value("preset");
                 clearTimeout(waiting);
                 delete filled.preset;
-                ask({preset: value("preset"), address: value("from_email")}, Boolean(value("preset")));
+                // None of them is a choice as well: then the address is not asked.
+                ask({preset, address: preset && value("from_email")}, Boolean(preset));
             });
         }
         guide.addEventListener("click", (event) => {
