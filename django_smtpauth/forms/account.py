@@ -200,7 +200,8 @@ class SMTPAccountForm(_ModelForm):
         if data.get("authentication") != Authentication.PASSWORD or "username" not in data:
             return
         before = propose(self.initial.get("preset") or "", self._address())
-        if data["username"] in ("", before.username):
+        follows = not self._adding and data["username"] == before.username
+        if not data["username"] or (follows and proposal.username):
             data["username"] = proposal.username
         if not data["username"] and proposal.preset is not None:
             hint = proposal.preset.username.hint
