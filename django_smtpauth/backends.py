@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -11,13 +12,16 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
 from .conf import smtpauth_settings
+from .current import chosen_account
 from .secrets.client_certificate import ClientCertificate
 from .secrets.errors import SecretUnreadable
+from .sending import health
+from .sending.accounts import Account, account_of
 from .sending.delivery import Batch, Lines
 from .sending.mailer import backend_options, effective_options, port_of
 from .sending.option_values import InvalidOption, hidden
 from .sending.options import DSN, MessageOptions
-from .sending.routing import Hint, Route, find_route, says_no_server
+from .sending.routing import AccountNotFound, Hint, Route, find_route, says_no_server
 from .smtp.connection import Connection
 from .smtp.tls import Security
 
@@ -27,6 +31,16 @@ def _option(name: str) -> property:
         return getattr(backend._options, name)
 
     return property(value, doc=f"The option `{name}` as it is in force without an account.")
+
+
+def _chosen_by_block() -> tuple[str | Account | None, bool]:
+    """The account of the innermost `smtp_account()`, and whether nothing else will do."""
+    chosen, only = chosen_account()
+    if chosen is None or isinstance(chosen, str):
+        return chosen, only
+    if not chosen.enabled:
+        raise AccountNotFound(f"The account {chosen.slug} is switched off. Enable it to send.")
+    return account_of(chosen), only
 
 
 class EmailBackend(BaseEmailBackend):
@@ -165,10 +179,15 @@ class EmailBackend(BaseEmailBackend):
                 "message.smtp_options must be MessageOptions(...) of "
                 f"django_smtpauth.sending.options, not {type(options).__name__}."
             )
+        chooser = smtpauth_settings.chooser
+        block, only = _chosen_by_block()
         return find_route(
             Hint(
                 options=self._given,
                 account=options.account if options is not None else None,
+                block=block,
+                block_only=only,
+                chooser=partial(chooser, message) if chooser and message is not None else None,
                 from_email=str(message.from_email) if message is not None else "",
                 scope=smtpauth_settings.scope,
                 alias=self._alias,
@@ -188,7 +207,7 @@ class EmailBackend(BaseEmailBackend):
                 route = self.route()
                 if self._lines.find(route) is not None:
                     return False
-                self._lines.put(route, self._lines.take(route))
+                self._lines.put(route, self._opened(route))
             except ImproperlyConfigured as error:
                 if says_no_server(error):
                     return False
@@ -200,6 +219,13 @@ class EmailBackend(BaseEmailBackend):
                     raise
                 return None
             return True
+
+    def _opened(self, route: Route) -> Connection:
+        try:
+            return self._lines.take(route)
+        except (OSError, SecretUnreadable) as error:
+            health.note_unopened(route, error)
+            raise
 
     def close(self) -> None:
         """Closes every connection of this backend. Never raises."""
@@ -218,7 +244,7 @@ class EmailBackend(BaseEmailBackend):
         if not email_messages:
             return 0
         with self._lock:
-            batch = Batch(self._lines, self.route)
+            batch = Batch(self._lines, self.route, health.note)
             try:
                 batch.send(email_messages)
             finally:

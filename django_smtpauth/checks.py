@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from .conf import DEFAULTS, mailers_configured, smtpauth_settings
+from .sending.guard import allowed_hosts, allowed_ports
 from .sending.mailer import (
     MailerOptions,
     backend_options,
@@ -17,6 +18,7 @@ from .sending.mailer import (
     plain_settings,
 )
 from .sending.option_values import READERS, hidden
+from .sending.redirection import redirect_target
 from .smtp.tls import Security
 
 UNKNOWN_KEY = "smtpauth.E001"
@@ -26,6 +28,7 @@ BAD_EMAIL_SETTING = "smtpauth.E004"
 BAD_MAILER = "smtpauth.E005"
 STARTTLS_ON_465 = "smtpauth.W001"
 IMPLICIT_TLS_ON_587 = "smtpauth.W002"
+REDIRECTED = "smtpauth.W003"
 
 BACKEND = "django_smtpauth.backends.EmailBackend"
 
@@ -88,11 +91,41 @@ def check_mailers(
     ]
 
 
+def check_redirection_for_deployment(
+    app_configs: Sequence[Any] | None,  # noqa: ARG001
+    **kwargs: Any,  # noqa: ARG001
+) -> list[CheckMessage]:
+    """W003: no message reaches its recipients."""
+    try:
+        if not redirect_target():
+            return []
+    except ImproperlyConfigured:
+        # check_settings tells.
+        return []
+    return [
+        Warning(
+            'SMTPAUTH["REDIRECT_TO"] is set: no message of this site reaches its recipients.',
+            hint="Remove it in production. On a staging site, silence this check.",
+            id=REDIRECTED,
+        )
+    ]
+
+
 def _bad_values() -> Iterator[CheckMessage]:
+    for name in ("chooser", "credentials"):
+        try:
+            getattr(smtpauth_settings, name)
+        except ImproperlyConfigured as error:
+            yield Error(str(error), hint="Leave it out to do without.", id=BAD_VALUE)
     try:
         smtpauth_settings.account_refresh  # noqa: B018
     except ImproperlyConfigured as error:
         yield Error(str(error), hint="The default is 5 seconds.", id=BAD_VALUE)
+    for read in (allowed_hosts, allowed_ports):
+        try:
+            read()
+        except ImproperlyConfigured as error:
+            yield Error(str(error), hint="See docs/internal-hosts.md.", id=BAD_VALUE)
     scope = smtpauth_settings.SCOPE
     if not (isinstance(scope, str) or callable(scope)):
         yield Error(
@@ -100,6 +133,10 @@ def _bad_values() -> Iterator[CheckMessage]:
             hint="Leave it out when the site has no tenants.",
             id=BAD_VALUE,
         )
+    try:
+        redirect_target()
+    except ImproperlyConfigured as error:
+        yield Error(str(error), hint="Leave it out to send to the recipients.", id=BAD_VALUE)
     try:
         default_options()
     except ImproperlyConfigured as error:

@@ -5,11 +5,15 @@
 `EMAIL_*` settings without the deprecation warning that Django 6.1 would blame on this package.
 """
 
+from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import django
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.functional import Promise
+from django.utils.module_loading import import_string
 
 #: Every key that `SMTPAUTH` may hold, with its default value.
 DEFAULTS: dict[str, Any] = {
@@ -19,8 +23,19 @@ DEFAULTS: dict[str, Any] = {
     "KEYS": None,
     # The tenant whose accounts are used: a text, or a callable that returns one.
     "SCOPE": "",
+    # Called with a message, returns the slug of its account or None: a callable or dotted path.
+    "CHOOSER": None,
+    # Called with an account, returns its Credentials or None: a callable or dotted path.
+    "CREDENTIALS": None,
     # Seconds between two looks at the accounts in the database.
     "ACCOUNT_REFRESH": 5.0,
+    # The address that gets every message in the place of its recipients; None: nobody.
+    "REDIRECT_TO": None,
+    # Hosts and networks that are not public and that accounts may reach all the same.
+    "ALLOWED_INTERNAL_HOSTS": (),
+    # Ports that accounts may use: LMTP's, SMTP's, and those where providers and mail catchers
+    # listen, too, because networks block the usual ones.
+    "ALLOWED_PORTS": (24, 25, 26, 465, 587, 588, 1025, 2465, 2525, 2587),
 }
 
 
@@ -41,13 +56,55 @@ class SMTPAuthSettings:
 
     @property
     def scope(self) -> str:
-        """The current scope (tenant) as text; a callable in SMTPAUTH["SCOPE"] is called.
+        """The current scope (tenant) as text; a callable in SMTPAUTH["SCOPE"] is called, in the
+        thread and the context of who sends.
 
-        None, as many a callable returns outside of a tenant, is the empty scope.
+        None, as many a callable returns outside of a tenant, is the empty scope. Numbers and
+        UUIDs, as keys of tenants are, become text. Raises ImproperlyConfigured for anything
+        else, whose text would name no scope, and when the callable fails.
         """
         value = self.SCOPE
-        value = value() if callable(value) else value
-        return "" if value is None else str(value)
+        if callable(value):
+            try:
+                value = value()
+            except Exception as error:
+                raise ImproperlyConfigured(
+                    f'The callable in SMTPAUTH["SCOPE"] failed: {type(error).__name__}. Let it '
+                    "return the scope whose accounts are meant; None outside of a tenant."
+                ) from error
+        if value is None:
+            return ""
+        if isinstance(value, bool) or not isinstance(value, (str, Promise, int, UUID)):
+            raise ImproperlyConfigured(
+                f'SMTPAUTH["SCOPE"] gave {type(value).__name__} in place of a text.'
+            )
+        return str(value)
+
+    @property
+    def chooser(self) -> Callable[..., Any] | None:
+        """What chooses the account of a message. Raises ImproperlyConfigured."""
+        return self._callable("CHOOSER")
+
+    @property
+    def credentials(self) -> Callable[..., Any] | None:
+        """What has the credentials of an account. Raises ImproperlyConfigured."""
+        return self._callable("CREDENTIALS")
+
+    def _callable(self, name: str) -> Callable[..., Any] | None:
+        value = getattr(self, name)
+        if isinstance(value, str) and value:
+            try:
+                value = import_string(value)
+            except ImportError as error:
+                raise ImproperlyConfigured(f'SMTPAUTH["{name}"]: {error}') from error
+        if not value:
+            return None
+        if not callable(value):
+            raise ImproperlyConfigured(
+                f'SMTPAUTH["{name}"] must be a callable or its dotted path, not {value!r}.'
+            )
+        found: Callable[..., Any] = value
+        return found
 
     @property
     def account_refresh(self) -> float:

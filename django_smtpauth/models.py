@@ -2,10 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from email.utils import quote
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.core.mail import EmailMessage, send_mail
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -27,6 +29,8 @@ from django_smtpauth.choices import (
     listed_presets,
 )
 from django_smtpauth.conf import smtpauth_settings
+from django_smtpauth.current import smtp_account
+from django_smtpauth.names import ExactCharField, ExactSlugField
 from django_smtpauth.secrets.destination import Destination, normalise_host, normalise_lines
 from django_smtpauth.secrets.fields import EncryptedTextField
 from django_smtpauth.secrets.token import SealingContext
@@ -58,7 +62,9 @@ class SlotField(_SlotCharField):
     """A nullable unique text that only one row can hold. Migrations see a plain CharField."""
 
     def pre_save(self, model_instance: Any, add: bool) -> Any:
-        model_instance.sync_slot(self.attname)
+        # A history's copy of the row has no flags.
+        if isinstance(model_instance, SMTPAccount):
+            model_instance.sync_slot(self.attname)
         return super().pre_save(model_instance, add)
 
     def deconstruct(self) -> Any:
@@ -118,8 +124,8 @@ class SMTPAccount(AuditedRow):
     **The provider** (`preset`) fills in host, port and security where no host is given.
     """
 
-    scope = models.CharField(_("scope"), max_length=63, blank=True, default="")
-    slug = models.SlugField(_("short name"), max_length=63, db_index=False)
+    scope = ExactCharField(_("scope"), max_length=63, blank=True, default="")
+    slug = ExactSlugField(_("short name"), max_length=63, db_index=False)
     label = models.CharField(_("label"), max_length=100, blank=True)
     notes = models.TextField(_("notes"), blank=True)
     enabled = models.BooleanField(_("enabled"), default=True)
@@ -275,6 +281,34 @@ class SMTPAccount(AuditedRow):
             return self.from_email
         return self.username
 
+    @property
+    def sender(self) -> str | None:
+        """Name and address for a From; None when no address is known."""
+        if not self.address or not self.from_name:
+            return self.address or None
+        # formataddr() takes ASCII addresses only.
+        return f'"{quote(self.from_name)}" <{self.address}>'
+
+    def send(self, message: EmailMessage) -> int:
+        """Send through this account as it is now, saved or not; what `message.send()` returns.
+
+        It goes through the site's mailer, so that tests and development catch it as all mail.
+        """
+        with smtp_account(self, only=True):
+            return message.send()
+
+    def send_mail(
+        self,
+        subject: str,
+        message: str,
+        from_email: str | None = None,
+        recipient_list: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> int:
+        """Django's `send_mail()` through this account; by default from its address."""
+        with smtp_account(self, only=True):
+            return send_mail(subject, message, from_email or self.sender, recipient_list, **kwargs)
+
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.fill_from_preset()
         update_fields = kwargs.get("update_fields")
@@ -346,18 +380,7 @@ class SMTPAccount(AuditedRow):
 
     def destination(self) -> Destination:
         """Where this account's password may go, from the attributes as they are now."""
-        return Destination(
-            host=normalise_host(self._python_value("host") or ""),
-            port=self._python_value("port"),
-            security=self._python_value("security"),
-            username=self._python_value("username") or "",
-            verify=self._python_value("verify"),
-            ca_text=normalise_lines(self._python_value("ca_text") or ""),
-            allow_auth_without_tls=self._python_value("allow_auth_without_tls"),
-            tls_pin=normalise_lines(self._python_value("tls_pin") or ""),
-            proxy=self._python_value("proxy") or "",
-            internal_host=self._python_value("internal_host"),
-        )
+        return Destination.of(self._python_value)
 
     def sealing_context(self) -> SealingContext:
         destination = self.destination()
@@ -367,15 +390,19 @@ class SMTPAccount(AuditedRow):
     def _python_value(self, name: str) -> Any:
         """An attribute as the database would give it back: 587 for "587"."""
         field: Any = self._meta.get_field(name)
-        return field.to_python(getattr(self, name))
+        value = field.to_python(getattr(self, name))
+        return "" if value is None and field.empty_strings_allowed else value
 
     # Validation
 
     def fill_from_preset(self) -> None:
-        """Take the provider's server if no host is given."""
+        """Take the provider's server, and the user name that goes with the address, if no host
+        is given."""
         preset = presets.get(self.preset)
-        if preset is not None and not self.host:
-            self.host, self.port, self.security = preset.host, preset.port, preset.security
+        if preset is None or self.host:
+            return
+        self.host, self.port, self.security = preset.host, preset.port, preset.security
+        self.username = self.username or preset.username.for_address(self.from_email)
 
     def clean(self) -> None:
         super().clean()

@@ -184,11 +184,12 @@ def validate_mechanisms(text: str) -> None:
 
 
 def validate_senders(text: str) -> None:
-    """Addresses and domains, one a line: name@example.com, example.org."""
-    for line in normalise_lines(text).splitlines():
-        if "@" in line.lstrip("@"):
+    """Addresses and domains, one a line: name@example.com, example.org, and .example.org for what
+    lies below a domain."""
+    for line in filter(None, normalise_lines(text).splitlines()):
+        if "@" in line[1:]:
             validate_sender(line)
-        elif not _is_name(line.lstrip("@")):
+        elif not _is_name(line[line.startswith(("@", ".")) :]):
             raise ValidationError(
                 _("Type one address or domain a line; “%(line)s” is neither."),
                 code="sender",

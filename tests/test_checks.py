@@ -65,6 +65,17 @@ def test_nothing_is_wrong_with_usual_settings(legacy):
     assert found() == []
 
 
+@pytest.mark.parametrize(
+    ("value", "ids"),
+    [("staging@example.org", [checks.REDIRECTED]), ("", []), (None, []), ("nobody", [])],
+)
+def test_a_deployment_that_redirects_its_mail(settings, value, ids):
+    """A value that is no address is told by the other check."""
+    settings.SMTPAUTH = {"REDIRECT_TO": value}
+    assert checks.check_redirection_for_deployment in registry.deployment_checks
+    assert [message.id for message in checks.check_redirection_for_deployment(None)] == ids
+
+
 def test_an_unknown_key(settings):
     settings.SMTPAUTH = {"KEY": "x"}
     assert found() == [checks.UNKNOWN_KEY]
@@ -73,7 +84,15 @@ def test_an_unknown_key(settings):
 
 
 @pytest.mark.parametrize(
-    "value", [[], {"SCOPE": 3}, {"ACCOUNT_REFRESH": "5"}, {"ACCOUNT_REFRESH": -1}]
+    "value",
+    [
+        [],
+        {"SCOPE": 3},
+        {"ACCOUNT_REFRESH": "5"},
+        {"ACCOUNT_REFRESH": -1},
+        {"REDIRECT_TO": "nobody"},
+        {"REDIRECT_TO": ["a@example.org"]},
+    ],
 )
 def test_a_bad_value(settings, value):
     settings.SMTPAUTH = value

@@ -1,15 +1,25 @@
 """The SMTPAUTH dict and the EMAIL_* settings, read at the moment of use."""
 
 import warnings
+from contextvars import ContextVar
+from uuid import UUID
 
 import django
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy
 
 from django_smtpauth import conf
 from django_smtpauth.conf import is_explicit, mail_setting, mailers_configured, smtpauth_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:The EMAIL_.* setting is deprecated")
+
+
+class Site:
+    """An object with a text of its own, as a model's rows have one."""
+
+    def __str__(self):
+        return "north"
 
 
 def test_defaults_apply_without_the_dict(settings):
@@ -43,6 +53,30 @@ def test_anything_but_a_dict_is_refused(settings):
 def test_the_scope_is_text_or_what_a_callable_returns(settings, written, scope):
     settings.SMTPAUTH = {"SCOPE": written}
     assert smtpauth_settings.scope == scope
+
+
+@pytest.mark.parametrize(
+    ("key", "scope"), [(7, "7"), (UUID(int=7), str(UUID(int=7))), (gettext_lazy("north"), "north")]
+)
+def test_a_key_of_a_tenant_becomes_text(settings, key, scope):
+    settings.SMTPAUTH = {"SCOPE": lambda: key}
+    assert smtpauth_settings.scope == scope
+
+
+@pytest.mark.parametrize("value", [True, 1.5, b"north", object(), Site(), ["north"]])
+def test_what_names_no_scope_is_refused(settings, value):
+    settings.SMTPAUTH = {"SCOPE": lambda: value}
+    with pytest.raises(ImproperlyConfigured, match=rf'"SCOPE"\] gave {type(value).__name__} '):
+        smtpauth_settings.scope  # noqa: B018
+
+
+def test_a_scope_that_can_not_be_told_names_the_setting_and_the_reason(settings):
+    settings.SMTPAUTH = {"SCOPE": ContextVar("tenant").get}
+    with pytest.raises(
+        ImproperlyConfigured, match=r'SMTPAUTH\["SCOPE"\] failed: LookupError'
+    ) as e:
+        smtpauth_settings.scope  # noqa: B018
+    assert isinstance(e.value.__cause__, LookupError)
 
 
 @pytest.mark.parametrize("value", ["5", None, -1, True, float("nan")])

@@ -5,17 +5,31 @@ from __future__ import annotations
 import ast
 import importlib
 import re
-from dataclasses import fields
+import uuid
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.mail import EmailMessage
 
 from django_smtpauth import backends, conf, smtp
+from django_smtpauth.sending import guard
+from django_smtpauth.sending.accounts import Account
+from django_smtpauth.sending.credentials import credentials_of
 from django_smtpauth.sending.mailer import MailerOptions
 from django_smtpauth.sending.options import MessageOptions
+from django_smtpauth.sending.routing import Rule
 from django_smtpauth.smtp import Timeouts, replies
 from django_smtpauth.smtp.sasl import DEFAULT_ORDER, MECHANISMS
+from tests.backend_fixtures import (  # noqa: F401
+    AccountFactory,
+    MailSettings,
+    _fresh_process,
+    default_backend,
+    mail_settings,
+    make_account,
+)
 from tests.presets.dns_server import DNSServer
 from tests.servers.fixtures import ServerFactory
 from tests.servers.proxies import Socks5Proxy
@@ -67,6 +81,27 @@ def test_the_table_of_a_message_s_options_names_every_one() -> None:
 
 def test_the_settings_table_names_every_key() -> None:
     assert first_column(ROOT / "docs/options.md", "## `SMTPAUTH`") == list(conf.DEFAULTS)
+
+
+def test_the_options_page_tells_the_ports_of_accounts() -> None:
+    text = (ROOT / "docs/options.md").read_text()
+    assert f"`{conf.DEFAULTS['ALLOWED_PORTS']}`" in text
+    rows = re.findall(r"^\| ([\d, ]+) \|", (ROOT / "docs/internal-hosts.md").read_text(), re.M)
+    told = [int(port) for row in rows for port in row.split(", ")]
+    assert sorted(told) == list(conf.DEFAULTS["ALLOWED_PORTS"])
+
+
+def test_the_settings_in_the_page_on_internal_hosts(settings: Any) -> None:
+    hosts, ports = snippets(ROOT / "docs/internal-hosts.md", "python")
+    names: dict[str, Any] = {}
+    exec(hosts, names)
+    settings.SMTPAUTH = names["SMTPAUTH"]
+    limits = guard.allowed_hosts()
+    assert limits.lists("/run/dovecot/lmtp")
+    assert limits.covers("10.20.30.40")
+    exec(ports, names)
+    settings.SMTPAUTH = names["SMTPAUTH"]
+    assert 10025 in guard.allowed_ports()
 
 
 def test_the_time_out_table_tells_the_real_limits() -> None:
@@ -132,6 +167,42 @@ def test_the_tests_in_the_page_on_testing_pass() -> None:
     for test in tests:
         assert callable(test)
         test()
+
+
+@pytest.mark.django_db
+def test_code_in_the_page_on_accounts(
+    scripted_server: ServerFactory,
+    settings: Any,
+    make_account: AccountFactory,  # noqa: F811
+    mail_settings: MailSettings,  # noqa: F811
+) -> None:
+    server, names = scripted_server(), dict[str, Any]()
+    code, chooser, vault = (
+        next(c for c in snippets(ROOT / "docs/accounts.md", "python") if word in c)
+        for word in ("smtp_account", "CHOOSER", "CREDENTIALS")
+    )
+    mail_settings()
+    make_account("billing", server, from_email="billing@example.com")
+    make_account("news", server)
+    exec(code, names)
+    names["examples"](EmailMessage("Subject", "Text", "me@example.com", ["you@example.org"]))
+    senders = [m.sender.partition("@")[0] for m in server.accepted]
+    assert senders == ["me", "billing", "billing", "me"]
+
+    exec(chooser, names)
+    settings.SMTPAUTH = {**settings.SMTPAUTH, **names["SMTPAUTH"]}
+    bulk = EmailMessage("S", "T", "me@example.com", ["a@example.org"])
+    bulk.extra_headers["Precedence"] = "bulk"
+    route = default_backend().route(bulk)
+    assert (route.account.slug, route.rule) == ("news", Rule.CHOOSER)
+
+    exec(vault, names)
+    names["read_from_vault"] = lambda path: f"secret of {path}"
+    account = Account(uuid.uuid4(), "billing", "SMTP.example.com", username="billing@example.com")
+    settings.SMTPAUTH = names["SMTPAUTH"]
+    ours = credentials_of(replace(account, port=587))
+    assert ours is not None
+    assert ours.secret() == "secret of smtp/billing"
 
 
 def test_the_snippets_in_the_page_on_providers(

@@ -13,7 +13,9 @@ from django_smtpauth.choices import (
     Recipients,
     Returned,
 )
+from django_smtpauth.conf import DEFAULTS
 from django_smtpauth.models import Security, SMTPAccount, normalise_sender
+from django_smtpauth.presets import PRESETS
 from django_smtpauth.secrets.keyring import generate_key
 from django_smtpauth.sending.option_values import READERS
 from django_smtpauth.smtp import RecipientOptions, SenderOptions
@@ -417,7 +419,144 @@ def test_the_migrations_are_complete():
     call_command("makemigrations", "smtpauth", check=True, dry_run=True, verbosity=0)
 
 
+# Who changed it
+
+
+def test_it_remembers_who_made_and_changed_it_and_its_secrets():
+    account = make(password="one")
+    account.actor = "alice"
+    account.save()
+    made = account.created_at
+    assert (account.created_by, account.changed_by) == ("alice", "alice")
+    assert account.secret_changed_by == "alice"
+    account = SMTPAccount.objects.get()
+    account.label, account.actor = "Club", "bob"
+    account.save(update_fields=["label"])
+    account.refresh_from_db()
+    assert (account.created_by, account.changed_by) == ("alice", "bob")
+    assert (account.created_at, account.secret_changed_by) == (made, "alice")
+    assert account.changed_at > made
+
+
+@pytest.mark.parametrize("value", ["two", None], ids=["another", "removed"])
+def test_a_changed_secret_is_noted(value):
+    create(password="one")
+    account = SMTPAccount.objects.get()
+    assert account.secret_changed_by == ""
+    account.password, account.actor = value, "bob"
+    account.save()
+    account.refresh_from_db()
+    assert account.secret_changed_by == "bob"
+    account.actor = "carol"
+    account.save()
+    assert account.secret_changed_by == "bob"
+
+
+def test_nobody_known_is_nobody():
+    account = make()
+    account.actor = "alice"
+    account.save()
+    account = SMTPAccount.objects.get()
+    account.save()
+    assert (account.created_by, account.changed_by) == ("alice", "")
+
+
+# Asking for accounts
+
+
+def test_code_asks_for_accounts(settings):
+    create("a", is_default=True)
+    create("b", enabled=False)
+    create("c", scope="shop", is_default=True)
+    assert [one.slug for one in SMTPAccount.objects.enabled()] == ["a", "c"]
+    assert [one.slug for one in SMTPAccount.objects.in_scope()] == ["a", "b"]
+    assert SMTPAccount.objects.default().slug == "a"
+    settings.SMTPAUTH = {**settings.SMTPAUTH, "SCOPE": lambda: "shop"}
+    assert SMTPAccount.objects.enabled().in_scope().default().slug == "c"
+    SMTPAccount.objects.update(scope="moved")
+    assert SMTPAccount.objects.default("moved") is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "address", "sender"),
+    [
+        ({"from_email": "a@example.org"}, "a@example.org", "a@example.org"),
+        ({"username": "u@example.org"}, "u@example.org", "u@example.org"),
+        ({"username": "u"}, "", None),
+        (
+            {"from_email": "jürgen@example.org", "from_name": 'J. "X" Y'},
+            "jürgen@example.org",
+            '"J. \\"X\\" Y" <jürgen@example.org>',
+        ),
+    ],
+)
+def test_the_address_of_an_account(fields, address, sender):
+    account = make(**fields)
+    assert (account.address, account.sender) == (address, sender)
+
+
+# Providers
+
+
+def test_a_provider_brings_its_server():
+    account = make(host="", preset="gmail", from_email="club@gmail.com")
+    account.full_clean()
+    account.save()
+    account.refresh_from_db()
+    assert (account.host, account.port, account.security) == ("smtp.gmail.com", 587, "starttls")
+    assert account.username == "club@gmail.com"
+
+
+def test_a_server_that_was_given_stays():
+    account = create(preset="gmail", port=2525)
+    assert (account.host, account.port, account.username) == ("smtp.example.com", 2525, "")
+
+
+def test_accounts_may_use_the_port_of_every_provider():
+    assert {preset.port for preset in PRESETS.values()} <= set(DEFAULTS["ALLOWED_PORTS"])
+
+
 # Validation
+
+
+@pytest.mark.parametrize(
+    ("field", "good", "bad"),
+    [
+        ("tls_pin", "sha256//" + "A" * 43 + "=", "sha256//short"),
+        ("auth_mechanisms", "scram-sha-256-plus, PLAIN", "NTLM"),
+        ("may_send_as", "b@example.org\nexample.net\n@example.com", "b@example.org, example.net"),
+        ("proxy", "socks5://[::1]:1080", "socks5://proxy.example.com"),
+        ("proxy", "http://proxy.example.com:3128", "http://user:secret@proxy.example.com:3128"),
+        ("source_address", "2001:db8::1", "eth0"),
+        ("ehlo_name", "www.example.com", "büro.example.com"),
+        ("from_name", "Büro", "Two\nlines"),
+        ("tls_minimum", "1.3", "1.1"),
+        ("authentication", "none", "oauth"),
+        ("foreign_from", "rewrite", "ignore"),
+    ],
+)
+def test_the_other_fields_say_what_to_type(field, good, bad):
+    account = make(**{field: good})
+    account.full_clean()
+    setattr(account, field, bad)
+    assert list(errors_of(account)) == [field]
+
+
+def test_a_log_in_by_certificate_needs_one_and_tls():
+    account = make(authentication="certificate", security="none")
+    assert {"client_certificate", "security"} <= errors_of(account).keys()
+    own = trustme.CA().issue_cert("client.example")
+    account.security = "starttls"
+    account.client_certificate = own.cert_chain_pems[0].bytes().decode()
+    assert list(errors_of(account)) == ["client_key"]
+    account.client_key = own.private_key_pem.bytes().decode()
+    account.full_clean()
+    account.save()
+    assert SMTPAccount.objects.get().client_key.reveal().startswith("-----BEGIN")
+
+
+def test_a_password_needs_a_user_name():
+    assert list(errors_of(make(password="x", username=""))) == ["username"]
 
 
 @pytest.mark.parametrize(

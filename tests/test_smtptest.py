@@ -245,6 +245,7 @@ def account(server, certificates, db):
         password="s3cr3t-pass",
         ca_text=certificates.ca_pem,
         from_email="office@example.com",
+        internal_host=True,
     )
 
 
@@ -296,10 +297,21 @@ def local_mailboxes(scripted_server, tmp_path, db):
             "CONTENT:full@example.org": b"452 4.2.2 Mailbox full\r\n",
         },
     )
-    SMTPAccount.objects.create(
-        slug="local", host=server.host, security="none", protocol="lmtp", port=587
-    )
+    where = {"host": server.host, "port": 587, "internal_host": True}
+    SMTPAccount.objects.create(slug="local", security="none", protocol="lmtp", **where)
     return server
+
+
+def test_an_account_that_may_not_reach_its_server(site, server, account):
+    account.internal_host = False
+    account.save()
+    site.settings.SMTPAUTH = {**site.settings.SMTPAUTH, "ALLOWED_PORTS": [server.port]}
+    text, message = failing(account="club")
+    assert message == "CONNECT failed: nothing was sent."
+    assert "127.0.0.1 is not public" in words(text)
+    assert 'ticks "internal host" on the account club' in words(text)
+    assert '\n    SMTPAUTH["ALLOWED_INTERNAL_HOSTS"] = ["127.0.0.1"]\n' in text
+    assert server.connections == []
 
 
 def test_an_account_for_local_mailboxes(site, local_mailboxes):
@@ -324,6 +336,39 @@ def test_local_mailboxes_that_do_not_take_it(site, local_mailboxes):
     assert error == "RCPT failed: no message was sent."
 
 
+@pytest.mark.django_db
+def test_from_as_the_account_sends_it(site, scripted_server):
+    server = scripted_server()
+    fields = {"host": server.host, "port": server.port, "security": "none", "slug": "shop"}
+    fields["internal_host"] = True
+    account = SMTPAccount(**fields, from_email="shop@example.com", from_name="Shop")
+    account.foreign_from = "rewrite"
+    account.save()
+    text = run("you@example.org", account="shop", sender="jane@example.org")
+    assert row(text, "From") == "Shop <shop@example.com>"
+    account.foreign_from = "refuse"
+    account.save()
+    text, error = failing("you@example.org", account="shop", sender="jane@example.org")
+    assert row(text, "From") == "jane@example.org"
+    assert "Add jane@example.org" in words(text)
+    assert error == "MAIL failed: no message was sent."
+    assert len(server.messages) == 1
+
+
+@pytest.mark.django_db
+def test_a_redirected_message(site, server, certificates):
+    site.use(OURS, **server_options(server, ca_file=certificates.ca_file))
+    site.settings.SMTPAUTH = {**site.settings.SMTPAUTH, "REDIRECT_TO": "staging@example.net"}
+    text = run("nobody@example.org")
+    assert "to staging@example.net" in row(text, "Redirected")
+    assert row(text, "Accepted") == "staging@example.net"
+    assert "Redirected" not in run()
+    site.settings.SMTPAUTH = {**site.settings.SMTPAUTH, "REDIRECT_TO": "nobody"}
+    text, error = failing("nobody@example.org")
+    assert "must be one e-mail address" in words(text)
+    assert error.startswith("SETTINGS failed")
+
+
 def test_the_wrong_protocol_is_told(site, local_mailboxes, scripted_server):
     account = SMTPAccount.objects.get()
     account.protocol = "smtp"
@@ -343,7 +388,7 @@ def accounts_fail(monkeypatch):
     """Makes every look at the accounts end like this."""
 
     def fail_with(error):
-        def load(database, scope):
+        def load(database, schema, scope):
             raise error
 
         monkeypatch.setattr(accounts, "source", accounts.AccountSource(load))

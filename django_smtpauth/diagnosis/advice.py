@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ..certificates import EXPIRED, NOT_YET_VALID, OTHER_NAME
 from ..conf import mailers_configured
 from ..sending.delivery import ALLOW_AUTH_WITHOUT_TLS
+from ..sending.guard import NotAllowed
 from ..sending.routing import Route, says_no_server
 from ..smtp.endpoint import is_path
 from ..smtp.errors import (
@@ -73,6 +74,12 @@ def advise(error: Exception, route: Route | None = None) -> Advice:
 def settings_example() -> str:
     """The lines that name a server, in the form that this site's settings have."""
     return MAILERS_EXAMPLE if mailers_configured() else EMAIL_EXAMPLE
+
+
+def _not_allowed(error: SMTPError, _: Route) -> Advice | None:
+    if not isinstance(error, NotAllowed):
+        return None
+    return Advice(error.cure.removesuffix(error.settings).rstrip(), error.settings)
 
 
 def _proxy(error: SMTPError, route: Route) -> Advice | None:
@@ -263,6 +270,7 @@ def _is_lmtp(route: Route) -> bool:
 #: The first one that returns advice speaks.
 RULES: tuple[Callable[[SMTPError, Route], Advice | None], ...] = (
     _in_doubt,
+    _not_allowed,
     _proxy,
     _socket_path,
     _nobody_here,

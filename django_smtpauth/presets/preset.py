@@ -163,8 +163,9 @@ class Preset:
         return self.server.port
 
     @property
-    def security(self) -> Security:
-        return self.server.security
+    def security(self) -> str:
+        """As the field of an account takes it: "starttls", "implicit_tls" or "none"."""
+        return self.server.security.value
 
 
 def starttls(host: str, port: int = 587) -> Server:

@@ -1,6 +1,8 @@
 """Where a password may go: the part of an account that its sealed password is bound to."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import idna
 
@@ -11,8 +13,8 @@ from django_smtpauth.smtp.endpoint import is_path
 class Destination:
     """An account's server and the identity used there, in canonical form.
 
-    `host` is an A-label in lower case, an IP literal or the path of a Unix socket; `ca_text` and
-    `tls_pin` have line feeds only. Each default is the neutral value: see `binding()`.
+    `host` becomes an A-label in lower case where it is a name; `ca_text` and `tls_pin` get line
+    feeds only. Each default is the neutral value: see `binding()`.
     """
 
     host: str
@@ -25,6 +27,16 @@ class Destination:
     tls_pin: str = ""
     proxy: str = ""
     internal_host: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "host", normalise_host(self.host))
+        object.__setattr__(self, "ca_text", normalise_lines(self.ca_text))
+        object.__setattr__(self, "tls_pin", normalise_lines(self.tls_pin))
+
+    @classmethod
+    def of(cls, read: Callable[[str], Any]) -> "Destination":
+        """The destination of an account, whose fields are read by their names."""
+        return cls(**{name: read(name) for name in cls.__dataclass_fields__})
 
     def binding(self) -> dict[str, str | int | bool]:
         """Every field that differs from its neutral value.

@@ -25,6 +25,8 @@ class SecretUnreadable(Exception):
     be read), "mismatch" (the row's destination was changed after the secret was stored, or the
     value was copied from another row or altered) or "damaged" (the stored text is no sealed
     secret). `stored_for` names the server that the secret was stored for, as far as known.
+    `transient`: the stored secret may be good, and this process lacks what opens it. A later
+    attempt, or another process, may succeed.
     """
 
     def __init__(
@@ -34,3 +36,8 @@ class SecretUnreadable(Exception):
         self.reason = reason
         self.stored_for = stored_for
         self.key_id = key_id
+
+    @property
+    def transient(self) -> bool:
+        """Whether the keys are at fault, not what is stored."""
+        return self.reason in ("unknown_key", "keys")

@@ -2,7 +2,8 @@
 
 What an attribute, a column and each way between them hold:
 
-    assigned str                   plaintext, always, also when it looks like a token
+    assigned str                   plaintext, always, also when it looks like a token; ValueError
+                                   for stars, which stand for a hidden secret
     attribute                      None or a Secret
     column, values()               a SealedToken's text; NULL when there is no secret
     save(), bulk_create()          seal (`pre_save`, which alone knows the row)
@@ -18,9 +19,16 @@ from django.db.models.expressions import Case, Value
 from django.db.models.functions import Cast
 from django.db.models.query_utils import DeferredAttribute
 
-from django_smtpauth.secrets.formfields import CLEAR, SecretFormField, SecretInput, SecretWidget
-from django_smtpauth.secrets.secret import FreshSecret, Secret, StoredSecret
-from django_smtpauth.secrets.token import SealedToken
+from django_smtpauth.secrets.errors import SecretUnreadable
+from django_smtpauth.secrets.formfields import (
+    CLEAR,
+    SecretFormField,
+    SecretInput,
+    SecretWidget,
+    refuse_redaction,
+)
+from django_smtpauth.secrets.secret import FreshSecret, Secret, StoredSecret, is_redaction
+from django_smtpauth.secrets.token import SealedToken, SealingContext
 
 if TYPE_CHECKING:
     _TextField = models.TextField[Secret | SealedToken | str | None, Secret | None]
@@ -36,10 +44,7 @@ class SecretAttribute(DeferredAttribute):
     def __get__(self, instance: Any, cls: Any = None) -> Any:
         value = super().__get__(instance, cls)
         if isinstance(value, SealedToken):
-            # Asked at use: a migration's model has no such method, and yet saves its rows.
-            return StoredSecret(
-                value, self.field.purpose, lambda: instance.sealing_context(), instance
-            )
+            return StoredSecret(value, self.field.purpose, lambda: _context_of(instance), instance)
         return value
 
     def __set__(self, instance: Any, value: Any) -> None:
@@ -51,10 +56,12 @@ class SecretAttribute(DeferredAttribute):
                 note_secret_change()
 
     def _kept(self, instance: Any, value: Any) -> SealedToken | FreshSecret | None:
-        if value is None or isinstance(value, (SealedToken, FreshSecret)):
+        if value is None or isinstance(value, SealedToken):
             return value
         if isinstance(value, str):
-            return FreshSecret(value) if value else None
+            value = FreshSecret(value)
+        if isinstance(value, FreshSecret):
+            return self._typed(value)
         if isinstance(value, StoredSecret):
             return self._moved(instance, value)
         raise TypeError(
@@ -62,10 +69,17 @@ class SecretAttribute(DeferredAttribute):
             "be stored unencrypted."
         )
 
+    def _typed(self, secret: FreshSecret) -> FreshSecret | None:
+        if is_redaction(secret.reveal()):
+            raise ValueError(
+                f"{self.field} was given the stars that stand for a hidden secret. Assign the "
+                "secret itself, or leave the attribute alone to keep what is stored."
+            )
+        return secret if secret else None
+
     def _moved(self, instance: Any, secret: StoredSecret) -> SealedToken | None:
         """What remains of a row's secret that is assigned to `instance`."""
-        owner: Any = secret.owner
-        if type(owner) is type(instance) and owner.pk == instance.pk:
+        if _are_one_row(secret.owner, instance):
             return secret.token
         if instance._state.adding:
             return None
@@ -84,6 +98,7 @@ class EncryptedTextField(_TextField):
     """
 
     descriptor_class = SecretAttribute
+    default_validators = [refuse_redaction]
 
     def __init__(self, *args: Any, purpose: str, **kwargs: Any) -> None:
         self.purpose = purpose
@@ -175,6 +190,28 @@ class EncryptedTextField(_TextField):
             setattr(instance, self.name, None)
         elif data:
             setattr(instance, self.name, data)
+
+
+def _are_one_row(one: Any, other: Any) -> bool:
+    """Whether two instances stand for the same row; a history's table keeps its uuid only."""
+    if type(one) is type(other) and one.pk == other.pk:
+        return True
+    return str(one.uuid) == str(other.uuid)
+
+
+def _context_of(instance: Any) -> SealingContext:
+    """Asked at use: a migration's model has no such method, nor has a history's, and yet both
+    save their rows.
+    """
+    sealing_context = getattr(instance, "sealing_context", None)
+    if sealing_context is None:
+        raise SecretUnreadable(
+            f"A secret does not open in {instance._meta.label}, whose rows are copies: it opens "
+            "in the row that it was stored for.",
+            reason="mismatch",
+        )
+    context: SealingContext = sealing_context()
+    return context
 
 
 def _made_by_bulk_update(expression: Any) -> bool:

@@ -9,7 +9,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from django_smtpauth.secrets.secret import FreshSecret, Secret, StoredSecret
+from django_smtpauth.secrets.secret import FreshSecret, Secret, StoredSecret, is_redaction
 
 
 class _Choice:
@@ -26,6 +26,19 @@ class _Choice:
 CLEAR: Final = _Choice("CLEAR")
 #: The user ticked it and typed a new secret too.
 CONTRADICTION: Final = _Choice("CONTRADICTION")
+
+
+def refuse_redaction(value: Any) -> None:
+    """A validator: stars and bullets, which stand for a hidden secret, are no secret.
+
+    Takes a text or a FreshSecret. Raises ValidationError.
+    """
+    text = value.reveal() if isinstance(value, FreshSecret) else value
+    if isinstance(text, str) and is_redaction(text):
+        raise ValidationError(
+            _("These stars stand for a secret that is hidden. Enter the secret itself."),
+            code="redaction",
+        )
 
 
 @dataclass(frozen=True)
@@ -127,6 +140,7 @@ class SecretFormField(forms.Field):
     """
 
     widget = SecretInput
+    default_validators = [refuse_redaction]
     default_error_messages = {
         "contradiction": _("Type a new value or tick the box that removes it, not both."),
     }

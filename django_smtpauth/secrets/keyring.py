@@ -31,6 +31,7 @@ from django.utils.encoding import force_bytes
 
 from django_smtpauth.conf import smtpauth_settings
 from django_smtpauth.secrets.errors import KeySourceError, NoSealingKey
+from django_smtpauth.secrets.references import is_reference, read_reference
 
 #: Octets of a key.
 KEY_SIZE: Final = 32
@@ -113,6 +114,11 @@ def find_key(key_id: str) -> SealingKey | None:
     return _keyring().get(key_id) or _keyring(again=True).get(key_id)
 
 
+def configured_ids() -> list[str]:
+    """The ids of the keys in SMTPAUTH["KEYS"], in their order. Raises KeySourceError."""
+    return [key.id for key in _keyring().configured]
+
+
 def source_problems() -> list[str]:
     """What is wrong with each source that can be read without running foreign code."""
     sources, problem = _sources()
@@ -191,7 +197,7 @@ def _fingerprint(octets: bytes) -> str:
 def _complaint(source: Any, position: int, problem: str) -> str:
     """The message about a source, which it quotes only where that can't be a key."""
     name = f"entry {position + 1}"
-    if isinstance(source, str) and source.startswith(("env:", "file:")):
+    if is_reference(source):
         name = source
     elif callable(source):
         name = f"callable {getattr(source, '__qualname__', type(source).__name__)}"
@@ -217,17 +223,8 @@ def _text(source: Any) -> tuple[str, str]:
         return _call(source)
     if not isinstance(source, str):
         return "", f"a source is a text or a callable, not {type(source).__name__}."
-    if source.startswith("env:"):
-        value = os.environ.get(source[4:])
-        return ("", "this environment variable is not set.") if value is None else (value, "")
-    if source.startswith("file:"):
-        try:
-            with open(source[5:], encoding="utf-8") as file:
-                return file.read(), ""
-        except OSError as error:
-            return "", f"the file can't be read ({error.strerror})."
-        except ValueError:
-            return "", "the file is not text."
+    if is_reference(source):
+        return read_reference(source)
     return source, ""
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final, NoReturn
 
 from cryptography.exceptions import InvalidTag
+from django.core.exceptions import ValidationError
 
 from django_smtpauth.secrets.errors import KeySourceError, SecretUnreadable
 from django_smtpauth.secrets.keyring import SealingKey, find_key, get_sealer
@@ -18,12 +19,26 @@ from django_smtpauth.secrets.token import SealedToken, SealingContext, associate
 
 #: What a secret looks like wherever it is printed.
 REDACTED: Final = "********"
+#: What REDACTED and the password inputs of browsers are made of.
+_MASKS: Final = frozenset("*\u2022\u25cf")
+
+
+def is_redaction(text: str) -> bool:
+    """Whether the text only stands for a secret that is hidden: stars or bullets, nothing else.
+
+    A page or an API that shows REDACTED gets it back with the next change of a row.
+    """
+    return bool(text.strip()) and _MASKS.issuperset(text.strip())
 
 
 class Secret(ABC):
     """A secret text. Printing, formatting, pickling and comparing it tell nothing about it."""
 
     __slots__ = ()
+
+    def __init_subclass__(cls) -> None:
+        # A template calls what it finds, except what says this.
+        cls.reveal.alters_data = True  # type: ignore[attr-defined]
 
     @abstractmethod
     def reveal(self) -> str:
@@ -90,13 +105,21 @@ class StoredSecret(Secret):
 
     def reveal(self) -> str:
         """The text, opened with the row as it is now. Raises SecretUnreadable."""
-        key, token, context = self._key(), self.token, self._context()
+        key, token, context = self._key(), self.token, self._row_now()
         bound = associated_data(key.id, token.stored_for, self._purpose, context)
         try:
             return key.open(token.sealed, bound).decode()
         except (InvalidTag, ValueError):
             problem = self._mismatch(printable(context.stored_for))
         raise problem
+
+    def reseal(self) -> SealedToken:
+        """The same text for the same row, sealed with the key that seals now.
+
+        Raises SecretUnreadable, NoSealingKey or KeySourceError.
+        """
+        context = self._row_now()
+        return FreshSecret(self.reveal()).seal(self._purpose, context)
 
     def problem(self) -> SecretUnreadable | None:
         """Why the secret can't be opened, or None when it can."""
@@ -131,15 +154,16 @@ class StoredSecret(Secret):
                 key_id=token.key_id,
             ) from error
         if key is None:
-            raise SecretUnreadable(
-                f"The secret stored for {token.stored_for} was sealed with key {token.key_id}, "
-                'which this process does not have. Add that key to SMTPAUTH["KEYS"], or enter '
-                "the secret again.",
-                reason="unknown_key",
-                stored_for=token.stored_for,
-                key_id=token.key_id,
-            )
+            raise unknown_key(token)
         return key
+
+    def _row_now(self) -> SealingContext:
+        try:
+            return self._context()
+        except ValidationError:
+            # SQL may have written what is no port or no truth value.
+            problem = self._mismatch("something that is no destination")
+        raise problem
 
     def _mismatch(self, now: str) -> SecretUnreadable:
         stored_for = self.token.stored_for
@@ -157,3 +181,15 @@ class StoredSecret(Secret):
             stored_for=stored_for,
             key_id=self.token.key_id,
         )
+
+
+def unknown_key(token: SealedToken) -> SecretUnreadable:
+    """The error that says that this process does not have the key of a token."""
+    return SecretUnreadable(
+        f"The secret stored for {token.stored_for} was sealed with key {token.key_id}, "
+        'which this process does not have. Add that key to SMTPAUTH["KEYS"], or enter '
+        "the secret again.",
+        reason="unknown_key",
+        stored_for=token.stored_for,
+        key_id=token.key_id,
+    )

@@ -3,9 +3,10 @@
 A send looks at the snapshot and costs no query. The snapshot is renewed when it is older than
 SMTPAUTH["ACCOUNT_REFRESH"] seconds and at once after this process's own changes, by one query on
 a connection of its own in a worker thread: the caller's transaction may be broken, and the
-caller may be a coroutine. When the database can't be asked, the last snapshot stays in use; with
-none, there are no accounts and the settings apply. A site without a database, or without our
-table in it, just has no accounts: nothing fails, and nobody is warned.
+caller may be a coroutine. Where each tenant has a schema, the look goes to the caller's, and the
+snapshot is for that schema alone. When the database can't be asked, the last snapshot stays in
+use; with none, there are no accounts and the settings apply. A site without a database, or
+without our table in it, just has no accounts: nothing fails, and nobody is warned.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import uuid as uuid_module
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Any
 
 from django.apps import apps
@@ -27,7 +29,9 @@ from django.db import connections, router, transaction
 from django.db.models.signals import post_delete, post_migrate, post_save
 
 from ..conf import smtpauth_settings
+from ..secrets.destination import Destination
 from ..secrets.secret import Secret
+from .schemas import NO_SCHEMA, Schema, enter, schema_of
 
 logger = logging.getLogger("django_smtpauth")
 
@@ -37,7 +41,8 @@ PATIENCE = 5.0
 GIVE_UP = 60.0
 #: Seconds between two warnings that the accounts could not be read.
 WARN_EVERY = 60.0
-#: Snapshots kept at most, one for each database and scope; the one unused longest goes first.
+#: Snapshots kept at most, one for each database, schema and scope; the one unused longest goes
+#: first.
 MOST_SNAPSHOTS = 1000
 
 
@@ -49,6 +54,8 @@ class Account:
     bdat, recipients, require_tls, dsn_notify (words with commas in between), dsn_ret: what it
     asks of the delivery; empty or None where it says nothing. auth_mechanisms: words with commas
     in between. tls_pin, may_send_as: one entry a line. address: which it sends from, if known.
+    schema: where it was found, on sites that give each tenant one; so no two tenants' accounts
+    are equal, though their rows be.
     """
 
     uuid: uuid_module.UUID
@@ -88,10 +95,16 @@ class Account:
     from_name: str = ""
     may_send_as: str = ""
     foreign_from: str = ""
+    schema: str = ""
+
+    @property
+    def destination(self) -> Destination:
+        """Where its secrets may go."""
+        return Destination.of(partial(getattr, self))
 
 
 #: The names of all that is taken over from a row.
-_FIELDS = tuple(field_.name for field_ in fields(Account))
+_FIELDS = tuple(field_.name for field_ in fields(Account) if field_.name != "schema")
 
 
 @dataclass(frozen=True)
@@ -110,10 +123,12 @@ class Snapshot:
 class Surroundings:
     """Where a sender stands.
 
+    schema: the one that its connection works in, and whose accounts it gets.
     inline: only the sender's own connection sees the data, so the look can't leave its thread.
     connection, blocks: that connection, and the transactions that may take back what it sees.
     """
 
+    schema: Schema = NO_SCHEMA
     inline: bool = False
     connection: Any = None
     blocks: tuple[object, ...] = ()
@@ -129,7 +144,7 @@ ANYWHERE = Surroundings()
 
 @dataclass
 class Entry:
-    """What is known about one scope of one database, and the look that is under way."""
+    """What is known about one scope in one schema of a database, and the look under way."""
 
     database: str
     scope: str
@@ -160,17 +175,17 @@ class NoAccounts(Exception):
 
 
 class AccountSource:
-    """Snapshots by database alias and scope, shared by all threads of the process.
+    """Snapshots by database alias, schema and scope, shared by all threads of the process.
 
-    load(database, scope) returns the enabled accounts and may raise anything; NoAccounts is no
-    problem.
+    load(database, schema, scope) returns the enabled accounts and may raise anything; NoAccounts
+    is no problem.
     One thread looks. The others use the snapshot that is there, or wait when there is none or
     when this process has changed an account since.
     """
 
     def __init__(
         self,
-        load: Callable[[str, str], Iterable[Account]],
+        load: Callable[[str, Schema, str], Iterable[Account]],
         clock: Callable[[], float] = time.monotonic,
         patience: float = PATIENCE,
     ) -> None:
@@ -179,7 +194,7 @@ class AccountSource:
         self._patience = patience
         self._generation = 0
         self._warned: float | None = None
-        self._entries: OrderedDict[tuple[str, str], Entry] = OrderedDict()
+        self._entries: OrderedDict[tuple[str, Schema, str], Entry] = OrderedDict()
         self._lock = threading.Lock()
 
     def snapshot(
@@ -190,7 +205,7 @@ class AccountSource:
         patience_ends = self._clock() + self._patience
         while True:
             with self._lock:
-                entry = self._entry(database, scope)
+                entry = self._entry(database, surroundings.schema, scope)
                 if self._is_fresh(entry, surroundings, refresh):
                     return entry.snapshot
                 look, begin = entry.look, False
@@ -224,8 +239,8 @@ class AccountSource:
         for entry in self._entries.values():
             entry.look = None
 
-    def _entry(self, database: str, scope: str) -> Entry:
-        key = database, scope
+    def _entry(self, database: str, schema: Schema, scope: str) -> Entry:
+        key = database, schema, scope
         entry = self._entries.setdefault(key, Entry(database, scope))
         if entry.surroundings.is_over:
             entry = self._entries[key] = Entry(database, scope)
@@ -262,21 +277,22 @@ class AccountSource:
             thread.start()
         except RuntimeError as error:
             # No thread is to be had, as at the end of the interpreter.
-            self._finish(look, None, _sentence(error))
+            self._finish(look, None, sentence(error))
 
     def _run(self, look: Look) -> None:
         look.thread = threading.get_ident()
         found, problem = None, ""
         try:
             try:
-                found = Snapshot(tuple(self._load(look.entry.database, look.entry.scope)))
+                entry, schema = look.entry, look.surroundings.schema
+                found = Snapshot(tuple(self._load(entry.database, schema, entry.scope)))
             finally:
                 if not look.surroundings.inline:
-                    _close_connections()
+                    close_connections()
         except NoAccounts as cure:
             found = Snapshot(cure=str(cure))
         except Exception as error:
-            problem = _sentence(error)
+            problem = sentence(error)
         self._finish(look, found, problem)
 
     def _finish(self, look: Look, found: Snapshot | None, problem: str) -> None:
@@ -337,22 +353,38 @@ def current_accounts(scope: str) -> Snapshot:
 #: What Django puts in place of a database that the site does not configure.
 _NO_DATABASE = "django.db.backends.dummy"
 
-#: Aliases of the databases in which the table was seen.
-_with_table: set[str] = set()
+#: Databases and schemas in which the table was seen; at most MOST_SNAPSHOTS.
+_with_table: set[tuple[str, Schema]] = set()
 
 
-def look_up(database: str, scope: str) -> list[Account]:
-    """As `load_accounts()`; raises NoAccounts as long as the table was not made.
+def look_up(database: str, schema: Schema, scope: str) -> list[Account]:
+    """As `load_accounts()`, in this schema; raises NoAccounts as long as the table was not made.
 
     Asked first, since a query that fails breaks a transaction and stands in the server's log.
     """
-    if database not in _with_table:
-        table = apps.get_model("smtpauth", "SMTPAccount")._meta.db_table
-        introspection = connections[database].introspection
-        if introspection.identifier_converter(table) not in introspection.table_names(None, True):
+    connection = connections[database]
+    enter(connection, schema)
+    if (database, schema) not in _with_table:
+        if not _has_table(connection):
             raise NoAccounts("Accounts need their table: run `manage.py migrate`.")
-        _with_table.add(database)
+        if len(_with_table) >= MOST_SNAPSHOTS:
+            _with_table.clear()
+        _with_table.add((database, schema))
     return load_accounts(database, scope)
+
+
+def _has_table(connection: Any) -> bool:
+    """Whether a query would find the table of the accounts."""
+    table = apps.get_model("smtpauth", "SMTPAccount")._meta.db_table
+    if connection.vendor == "postgresql":
+        # A query finds it by the search path; the packages for tenants list one schema only.
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT to_regclass(%s) IS NOT NULL", [connection.ops.quote_name(table)]
+            )
+            return bool(cursor.fetchone()[0])
+    introspection = connection.introspection
+    return introspection.identifier_converter(table) in introspection.table_names(None, True)
 
 
 def load_accounts(database: str, scope: str) -> list[Account]:
@@ -364,12 +396,16 @@ def load_accounts(database: str, scope: str) -> list[Account]:
 
 def account_of(row: Any) -> Account:
     """What a row says now, saved or not."""
-    return Account(**{name: getattr(row, name) for name in _FIELDS})
+    database = row._state.db or router.db_for_read(type(row))
+    said = {name: getattr(row, name) for name in _FIELDS}
+    return Account(**said, schema=schema_of(connections[database]).name)
 
 
 def surroundings_of(database: str) -> Surroundings:
-    """Where this thread stands: inside a TestCase, or with a database in its memory, or not."""
+    """Where this thread stands: in which schema; inside a TestCase, or with a database in its
+    memory, or not."""
     connection: Any = connections[database]
+    schema = schema_of(connection)
     blocks = tuple(connection.atomic_blocks)
     in_test_case = any(block._from_testcase for block in blocks)
     # A thread that has not opened it yet would never close it.
@@ -377,20 +413,26 @@ def surroundings_of(database: str) -> Surroundings:
     in_memory = is_open and connection.vendor == "sqlite" and connection.is_in_memory_db()
     if not (in_test_case or in_memory):
         # So in every coroutine: Django gives it connections of its own, which it can't open.
-        return ANYWHERE
-    return Surroundings(True, connection, blocks)
+        return Surroundings(schema)
+    return Surroundings(schema, True, connection, blocks)
 
 
-def _close_connections() -> None:
-    """Closes those of this thread."""
+def close_connections() -> None:
+    """Closes those of this thread, for good."""
     for connection in connections.all(initialized_only=True):
-        connection.close()
-        if connection.connection is not None:
-            # SQLite in memory: Django keeps it open, lest the data go with the last connection.
-            connection.connection.close()
+        close_for_good(connection)
 
 
-def _sentence(error: Exception) -> str:
+def close_for_good(connection: Any) -> None:
+    """Closes a connection, even one that holds a database in memory."""
+    connection.close()
+    if connection.connection is not None:
+        # SQLite in memory: Django keeps it open, lest the data go with the last connection.
+        connection.connection.close()
+
+
+def sentence(error: Exception) -> str:
+    """The kind of an error and its first line."""
     first_line = str(error).strip().split("\n")[0]
     return f"{type(error).__name__}: {first_line[:200]}"
 

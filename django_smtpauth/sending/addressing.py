@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import secrets
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 
 from ..smtp.addresses import Mailbox
 from .domains import a_label
@@ -23,6 +25,13 @@ _NAME_ADDR = re.compile(
     rf'(?:{_QUOTED}|{_COMMENT}|{_WORD}|\s)*<((?:{_QUOTED}|[^<>"])*)>(?:{_COMMENT}| )*'
 )
 _BARE = re.compile(rf'(?:{_COMMENT}| )*((?:{_QUOTED})?[^\s<>()"]*)(?:{_COMMENT}| )*')
+
+# Mailboxes with commas in between.
+_ENTRY = rf'(?:{_QUOTED}|{_COMMENT}|[^,"(])+'
+_LIST = re.compile(rf"{_ENTRY}(?:,{_ENTRY})*")
+_LISTED = re.compile(_ENTRY)
+# A display name that is a phrase without quotes (RFC 5322 3.2.5).
+_PHRASE = re.compile(r"[\w!#$%&'*+/^`{|}~ -]+")
 
 # One word of a header of addresses: a comment, an open quote, or a word that may be an addr-spec.
 _HEADER_WORD = re.compile(
@@ -58,6 +67,56 @@ def envelope_sender(text: str) -> str:
     """As `envelope_address`; `<>` is the null reverse-path and gives the empty text."""
     text = str(text)
     return "" if text.strip(" ") == "<>" else envelope_address(text)
+
+
+def normalized_address(text: object) -> str:
+    """The bare address for comparing: domain as A-label, everything in small letters.
+
+    Local parts may differ by case in theory (RFC 5321 2.4); people do not expect it.
+    Read as for the envelope. Empty when the text is no single address.
+    """
+    try:
+        return envelope_address(str(text)).lower()
+    except ValueError:
+        return ""
+
+
+def listed_mailboxes(text: str) -> list[str]:
+    """The texts between the commas of a header of addresses; the text itself if it is no list."""
+    if not _LIST.fullmatch(text):
+        return [text]
+    return [entry.strip() for entry in _LISTED.findall(text)]
+
+
+def display_name(text: str) -> str:
+    """What stands beside the address of a single mailbox, as it was written: the phrase in front
+    of it, or a comment. Empty if there is none, and for anything else."""
+    if match := _NAME_ADDR.fullmatch(text):
+        before, after = text[: match.start(1) - 1], text[match.end(1) + 1 :]
+    elif match := _BARE.fullmatch(text):
+        before, after = text[: match.start(1)], text[match.end(1) :]
+    else:
+        return ""
+    return before.strip() or after.strip()
+
+
+def decoded_name(text: str) -> str:
+    """A display name for people: without quotes, its encoded words (RFC 2047) decoded.
+
+    Empty for words that can't be decoded, and for those that hide a control character.
+    """
+    try:
+        name = str(make_header(decode_header(text)))
+    except (HeaderParseError, LookupError, UnicodeError, ValueError):
+        return ""
+    return name.replace('"', "").strip() if name.isprintable() else ""
+
+
+def as_phrase(name: str) -> str:
+    """A display name as it may stand in front of an address, in quotes where it needs them."""
+    if not name or _PHRASE.fullmatch(name):
+        return name
+    return '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'
 
 
 def refuse_control_characters(text: str) -> None:

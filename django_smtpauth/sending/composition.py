@@ -2,7 +2,9 @@
 
 The octets are Django's own rendering, with four differences: no Bcc header, domains as IDNA 2008
 A-labels, local parts that are not ASCII as UTF-8, and a Message-ID that stays with the message.
-Rendering works on a shallow copy; the message object itself only gets the Message-ID to keep.
+What is rendered is a letter: a shallow copy of the message, as the account may send it (`senders`)
+and to whom the site lets it go (`redirection`). The message object itself only gets the Message-ID
+to keep.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from django.utils.functional import Promise
 
 from ..smtp.content import Content
 from ..smtp.errors import NotSupported
+from .accounts import Account
 from .addressing import (
     HeaderAddresses,
     envelope_address,
@@ -32,9 +35,11 @@ from .addressing import (
     refuse_control_characters,
 )
 from .options import MessageOptions
+from .redirection import redirect_target, redirected, redirected_options
+from .senders import Senders, has_address, judged, refuse_other_senders
 from .submission import Submission
 
-__all__ = ["Submission", "compose"]
+__all__ = ["Submission", "author", "compose"]
 
 # What Python's header classes take for a line end, the other controls but TAB, and halves of
 # surrogate pairs, which are no text.
@@ -51,21 +56,31 @@ _HIDDEN_LINE_END = "An encoded word in a header of the message hides a line end.
 _MESSAGE_ID = "_smtpauth_message_id"
 
 
-def compose(message: EmailMessage, options: MessageOptions | None = None) -> Submission:
+def compose(
+    message: EmailMessage, options: MessageOptions | None = None, account: Account | None = None
+) -> Submission:
     """Envelope and octets of a message that has at least one recipient.
 
     options: of the message, completed by those of account and mailer; None: its own alone.
+    account: which carries it, and has a say in From; None: a server from the settings.
     The Message-ID is chosen at the first call and kept on the message object for the next ones.
     Raises ValueError for an invalid address and for a control character in any header text
-    (header injection), NotSupported for a signed message whose addresses would have to be
-    changed after signing, and whatever a subclass's own `message()` raises.
+    (header injection), NotSupported for a From that the account does not send as and for a signed
+    message whose addresses would have to be changed after signing, ImproperlyConfigured for a
+    REDIRECT_TO that is no address, and whatever a subclass's own `message()` raises.
     """
     options = options or getattr(message, "smtp_options", None) or MessageOptions()
     _refuse_injection(message)
-    sender = envelope_sender(_from_email(message))
-    recipients = [envelope_address(address) for address in message.recipients()]
+    recipients = tuple(dict.fromkeys(envelope_address(a) for a in message.recipients()))
+    letter = _sent_by(message, account)
+    if target := redirect_target():
+        letter = redirected(letter, recipients, target)
+        options, recipients = redirected_options(options, recipients), (target,)
+    if letter is not message:
+        _refuse_injection(letter)
+    sender = envelope_sender(_from_email(letter))
     addresses = HeaderAddresses()
-    draft = _draft(message, addresses)
+    draft = _draft(message, letter, addresses)
     try:
         rendered = _rendered(draft)
         message_id = _settle_message_id(message, rendered)
@@ -75,6 +90,9 @@ def compose(message: EmailMessage, options: MessageOptions | None = None) -> Sub
         _refuse_unparsable(draft)
         raise
     _refuse_other_headers(rendered, octets)
+    if account is not None:
+        refuse_other_senders(_header(octets, b"from"), _author(draft), account)
+        refuse_other_senders(_header(octets, b"sender"), _sender(draft), account)
     if addresses.need_utf8 and "DKIM-Signature" in rendered:
         raise NotSupported(
             "the message was signed before its UTF-8 addresses were written",
@@ -83,12 +101,77 @@ def compose(message: EmailMessage, options: MessageOptions | None = None) -> Sub
         )
     content = Content.of(addresses.restore(octets))
     utf8 = addresses.need_utf8 or not all(a.isascii() for a in (sender, *recipients))
-    envelope = options.envelope(sender, tuple(dict.fromkeys(recipients)), utf8=utf8)
+    envelope = options.envelope(sender, recipients, utf8=utf8)
     return Submission(message_id, envelope, content, utf8)
+
+
+def author(message: EmailMessage, account: Account | None) -> str:
+    """The header From of a message that goes through an account. Raises what `compose()` does."""
+    return _author(_sent_by(message, account))
+
+
+def _sent_by(message: EmailMessage, account: Account | None) -> EmailMessage:
+    """The message as the account sends it: a copy with another From, or the message itself."""
+    if account is None:
+        return message
+    headers = message.extra_headers
+    # An account that has an address needs no default.
+    from_email = _from_email(message) if not has_address(account) else message.from_email or ""
+    replies = headers.get("Reply-To") or message.reply_to or ()
+    said = Senders(
+        envelope=str(from_email),
+        author=str(headers.get("From", from_email)),
+        sender=_sender(message),
+        reply_to=tuple(replies) if isinstance(replies, (list, tuple)) else (str(replies),),
+    )
+    sent = judged(said, account)
+    if sent == said:
+        return message
+    letter = copy.copy(message)
+    letter.from_email = sent.envelope
+    letter.extra_headers = _with_senders(headers, said, sent)
+    if sent.reply_to != said.reply_to:
+        letter.reply_to = list(sent.reply_to)
+    return letter
+
+
+def _with_senders(headers: dict[str, Any], said: Senders, sent: Senders) -> dict[str, Any]:
+    """The headers that a message brings, with what is sent in place of what it said."""
+    replaced = {"from"}
+    if sent.sender != said.sender:
+        replaced.add("sender")
+    if sent.reply_to != said.reply_to:
+        replaced.add("reply-to")
+    kept = {name: text for name, text in headers.items() if name.lower() not in replaced}
+    if sent.author != sent.envelope:
+        kept["From"] = sent.author
+    if "sender" in replaced and sent.sender:
+        kept["Sender"] = sent.sender
+    return kept
 
 
 def _from_email(message: EmailMessage) -> str:
     return str(message.from_email or settings.DEFAULT_FROM_EMAIL)
+
+
+def _author(message: EmailMessage) -> str:
+    """The header From as Django writes it."""
+    return str(message.extra_headers.get("From", _from_email(message)))
+
+
+def _sender(message: EmailMessage) -> str:
+    """The header Sender, in any case of its name."""
+    headers = message.extra_headers.items()
+    return ", ".join(str(text) for name, text in headers if name.lower() == "sender")
+
+
+def _header(octets: bytes, name: bytes) -> str:
+    """A header of the rendered message, unfolded; several ones with commas in between."""
+    block = re.sub(rb"\r\n(?=[ \t])", b"", octets.partition(b"\r\n\r\n")[0])
+    lines = (line.partition(b":") for line in block.split(b"\r\n"))
+    return ", ".join(
+        text.decode("utf-8", "replace").strip() for key, _, text in lines if key.lower() == name
+    )
 
 
 def _refuse_injection(message: EmailMessage) -> None:
@@ -133,18 +216,23 @@ def _refuse_media_type(text: str) -> None:
         raise ValueError(f"A media type contains an encoded word: {text!r}.")
 
 
-def _draft(message: EmailMessage, addresses: HeaderAddresses) -> EmailMessage:
-    """A copy whose addresses Django can render, with the Message-ID in its headers."""
-    draft = copy.copy(message)
-    draft.from_email = addresses.ascii(_from_email(message))
+def _draft(
+    message: EmailMessage, letter: EmailMessage, addresses: HeaderAddresses
+) -> EmailMessage:
+    """A copy of the letter whose addresses Django can render, with the Message-ID in its headers.
+
+    message: the object that keeps the Message-ID.
+    """
+    draft = copy.copy(letter)
+    draft.from_email = addresses.ascii(_from_email(letter))
     for name in _RENDERED_LISTS:
-        texts = getattr(message, name) or ()
+        texts = getattr(letter, name) or ()
         setattr(draft, name, [addresses.ascii(str(text)) for text in texts])
     headers = {
         name: addresses.ascii(str(value))
         if name.lower() in _ADDRESS_HEADERS and isinstance(value, (str, Promise))
         else value
-        for name, value in message.extra_headers.items()
+        for name, value in letter.extra_headers.items()
     }
     if not any(name.lower() == "message-id" for name in headers):
         # In front, where Django puts the one that it makes.

@@ -13,7 +13,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import chain
 from smtplib import SMTPException
 
@@ -21,19 +20,17 @@ from django.core.mail import EmailMessage
 
 from ..certificates import explain
 from ..secrets.errors import SecretUnreadable
-from ..smtp.connection import Connection, Dial, connect
-from ..smtp.dialling import dial
-from ..smtp.endpoint import is_path
+from ..smtp.connection import Connection, connect
 from ..smtp.errors import NotSupported, SMTPError, TimedOut, TLSError
 from ..smtp.transaction import RecipientOutcome, Status, Transaction
 from ..smtp.transcript import Event
 from .composition import compose
 from .log import warn
 from .options import MessageOptions
-from .proxies import dial_through
 from .results import Attempt, Result, attempt_of, queue_id
 from .routing import Route
 from .submission import Submission
+from .ways import dial_of
 
 #: Connections in a row that may be lost without a verdict on any message or recipient.
 MOST_LOSSES = 3
@@ -45,6 +42,8 @@ ALLOW_AUTH_WITHOUT_TLS = 'SMTPAUTH = {"DEFAULTS": {"allow_auth_without_tls": Tru
 _BEFORE_ALL = -1
 
 Router = Callable[[EmailMessage], Route]
+#: Is told what became of each message that met a server, or should have. Must not raise.
+Observer = Callable[[Route, Result], None]
 
 
 class Lines:
@@ -121,13 +120,16 @@ class Batch:
     that is no address, a setting that is wrong, the caller's own exception.
     """
 
-    def __init__(self, lines: Lines, route_of: Router) -> None:
+    def __init__(
+        self, lines: Lines, route_of: Router, observe: Observer = lambda _route, _result: None
+    ) -> None:
         self.sent = 0
         self.failed: list[Result] = []
         self._errors = _First()
         self._mistakes = _First()
         self._lines = lines
         self._route_of = route_of
+        self._observe = observe
         self._down: dict[Route, Exception] = {}
 
     @property
@@ -163,7 +165,7 @@ class Batch:
                 if not message.recipients():
                     continue
                 route = self._route_of(message)
-                submission = compose(message, _options_of(message, route))
+                submission = compose(message, _options_of(message, route), route.account)
             except Exception as error:
                 mistake = not isinstance(error, SMTPException)
                 self._settle(index, message, Result(error=error), mistake=mistake)
@@ -184,6 +186,7 @@ class Batch:
             error.peer = error.peer or job.route.endpoint.name
             error.transcript = error.transcript or result.transcript
         self._settle(job.index, job.message, result)
+        self._observe(job.route, result)
 
     def _settle(
         self, index: int, message: EmailMessage, result: Result, *, mistake: bool = False
@@ -455,7 +458,7 @@ def _in_order(transaction: Transaction) -> dict[str, RecipientOutcome]:
 
 def _connect(route: Route, began: float | None) -> Connection:
     try:
-        return connect(route.endpoint, dial=_dial_of(route), began=began)
+        return connect(route.endpoint, dial=dial_of(route), began=began)
     except NotSupported as error:
         if error.reason == "auth-without-tls":
             error.cure = _switch_for_auth_without_tls(route)
@@ -463,12 +466,6 @@ def _connect(route: Route, began: float | None) -> Connection:
     except TLSError as error:
         error.message = explain(error) or error.message
         raise
-
-
-def _dial_of(route: Route) -> Dial:
-    """The way to the server; a Unix socket is on this machine, where no proxy is needed."""
-    proxy = route.options.proxy
-    return partial(dial_through, proxy) if proxy and not is_path(route.endpoint.host) else dial
 
 
 def _switch_for_auth_without_tls(route: Route) -> str:

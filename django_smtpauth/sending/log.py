@@ -18,13 +18,22 @@ _handling: ContextVar[bool] = ContextVar("django_smtpauth_handling", default=Fal
 
 
 def warn(message: str, *arguments: object) -> None:
-    """One WARNING, unless this send was made by the handler of another one."""
+    """One WARNING, unless this send was made by the handler of another record."""
+    _say(logging.WARNING, message, *arguments)
+
+
+def inform(message: str, *arguments: object) -> None:
+    """The same as INFO."""
+    _say(logging.INFO, message, *arguments)
+
+
+def _say(level: int, message: str, *arguments: object) -> None:
     if _handling.get():
         return
     token = _handling.set(True)
     try:
         # A handler that itself fails to send must not change what is said of this message.
         with contextlib.suppress(Exception):
-            logger.warning(message, *arguments)
+            logger.log(level, message, *arguments)
     finally:
         _handling.reset(token)

@@ -21,7 +21,7 @@ from ..smtp.endpoint import LMTP_PORT, TLS_NEEDS_A_NAME, Endpoint, is_path
 from ..smtp.sasl.credentials import Credentials
 from ..smtp.timeouts import Timeouts
 from ..smtp.tls import Security, TLSOptions
-from .option_values import READERS, InvalidOption, hidden, read
+from .option_values import READERS, InvalidOption, hidden, hidden_settings, read
 from .options import DSN, Recipients
 from .passwords import AccessToken, Password
 from .proxies import Proxy
@@ -250,14 +250,14 @@ def _hidden_defaults() -> dict[str, Any]:
     if not isinstance(smtpauth_settings.DEFAULTS, Mapping):
         kind = type(smtpauth_settings.DEFAULTS).__name__
         raise InvalidOption(f'SMTPAUTH["DEFAULTS"] must be a dict, not {kind}.')
-    return hidden(smtpauth_settings.DEFAULTS)
+    return hidden_settings(smtpauth_settings.DEFAULTS)
 
 
 def email_settings() -> MailerOptions:
     """The EMAIL_* settings that the site itself wrote; none of them under MAILERS."""
     if mailers_configured():
         return NOTHING_SAID
-    given = hidden(
+    given = hidden_settings(
         {
             option: mail_setting(name)
             for option, name in EMAIL_SETTINGS.items()

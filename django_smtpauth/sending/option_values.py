@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import Promise
 
 from ..secrets.client_certificate import ClientCertificate
+from ..secrets.references import is_reference, secret_from
 from ..smtp.tls import Security, read_pin
 from .domains import host_name
 from .options import DSN
@@ -30,6 +31,10 @@ _HIDDEN: dict[str, type[Hidden]] = {
 }
 
 
+#: Options whose value may be asked for at each log-in.
+_ASKED = ("password", "access_token")
+
+
 class InvalidOption(ImproperlyConfigured, ValueError):
     """An option whose value can't be used; the text names the option and the cure."""
 
@@ -42,6 +47,17 @@ def hidden(given: Mapping[str, Any]) -> dict[str, Any]:
         else value
         for name, value in given.items()
     }
+
+
+def hidden_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """As `hidden()`, for what stands in the settings: there `env:NAME` and `file:PATH` name the
+    place of a password or token."""
+    return hidden(
+        {
+            name: secret_from(value) if name in _ASKED and is_reference(value) else value
+            for name, value in given.items()
+        }
+    )
 
 
 def read(option: str, value: Any, name: str) -> Any:
@@ -71,8 +87,7 @@ def _text_or_none(value: Any) -> str | None:
 def _password(value: Any) -> Password:
     if not isinstance(value, Password):
         raise TypeError("A secret is hidden before it is read.")
-    if not issubclass(value.kind, (str, Promise)):
-        raise ValueError(f"must be text, not {value.kind.__name__}.")
+    _refuse_other_kinds(value)
     return value
 
 
@@ -80,17 +95,23 @@ def _proxy(value: Any) -> Proxy | Literal[""]:
     if isinstance(value, Proxy):
         return value
     url = _password(value)
+    if url.is_callable:
+        raise ValueError("must be text, not a callable.")
     return read_proxy(url) if url.reveal().strip() else ""
 
 
 def _access_token(value: Any) -> AccessToken | None:
     if not isinstance(value, AccessToken):
         raise TypeError("An access token is hidden before it is read.")
+    _refuse_other_kinds(value)
+    return value or None
+
+
+def _refuse_other_kinds(value: Password | AccessToken) -> None:
     if not value.is_callable and not issubclass(value.kind, (str, Promise)):
         raise ValueError(
             f"must be text, or a callable that returns it, not {value.kind.__name__}."
         )
-    return value or None
 
 
 def _host(value: Any) -> str | None:

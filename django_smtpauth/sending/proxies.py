@@ -20,6 +20,7 @@ from ..smtp.dialling import Dialled, dial, is_address
 from ..smtp.errors import ConnectError, SMTPError, TimedOut
 from ..smtp.timeouts import Clock
 from .domains import host_name
+from .guard import NotAllowed, Reach
 from .passwords import Password
 
 #: Octets that the head of an HTTP proxy's answer may have.
@@ -82,17 +83,19 @@ def dial_through(
     timeout: float,
     source_address: str | None = None,
     *,
+    dial: Reach = dial,
     clock: Clock = time.monotonic,
 ) -> Dialled:
     """As the engine's `dial()`, through a proxy, which gets the name and not an address.
 
     timeout: seconds for all of it. source_address: where the connection to the proxy comes from.
+    dial: connects to the proxy; its NotAllowed is raised as it is.
 
     Raises ConnectError or TimedOut with the proxy's name and words; `reason` is "proxy".
     """
     end = clock() + timeout
     target = _target(host, proxy)
-    dialled = _reach(proxy, timeout, source_address)
+    dialled = _reach(proxy, timeout, source_address, dial)
     line = _Line(dialled.sock, end, clock, has_head=proxy.kind == "http")
     failure = _ask(proxy, line, target, port)
     if failure is not None:
@@ -104,9 +107,11 @@ def dial_through(
     return Dialled(sock, dialled.failed, via=str(proxy))
 
 
-def _reach(proxy: Proxy, timeout: float, source_address: str | None) -> Dialled:
+def _reach(proxy: Proxy, timeout: float, source_address: str | None, dial: Reach) -> Dialled:
     try:
         return dial(proxy.host, proxy.port, timeout, source_address)
+    except NotAllowed:
+        raise
     except SMTPError as error:
         failure = error
     raise _failure(proxy, failure.message, type(failure), transient=failure.transient)

@@ -4,16 +4,18 @@ The first rule that applies decides:
 
 1. The backend was built with `host`: that host and nothing else. With another option that
    describes a server (user name, port, security ...) but no host: the settings' server.
-2. An account was asked for: by the message, the backend, or SMTPAUTH["DEFAULTS"].
-3. The account that may be chosen by From and whose address is the message's From.
-4. The default account.
-5. The settings.
+2. An account was asked for: by the message, by a block of code (`smtp_account()`), by the
+   backend, or by SMTPAUTH["DEFAULTS"].
+3. The account that SMTPAUTH["CHOOSER"] chooses.
+4. The account that may be chosen by From and whose address is the message's From.
+5. The default account.
+6. The settings.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -22,9 +24,10 @@ from django.core.exceptions import ImproperlyConfigured
 
 from ..secrets.client_certificate import ClientCertificate
 from ..smtp.endpoint import Endpoint
-from ..smtp.sasl.credentials import Credentials
 from .accounts import Account, Snapshot, current_accounts
-from .addressing import envelope_address
+from .addressing import normalized_address
+from .credentials import credentials_of
+from .guard import guard_of
 from .mailer import (
     NOTHING_SAID,
     SERVER_OPTIONS,
@@ -54,6 +57,8 @@ class Rule(enum.Enum):
     EXPLICIT_HOST = "the mailer was given this host"
     EXPLICIT_OPTIONS = "the mailer was given options for the settings' server"
     ACCOUNT = "this account was asked for"
+    BLOCK = "smtp_account() chose this account"
+    CHOOSER = 'SMTPAUTH["CHOOSER"] chose this account'
     FROM = "From is this account's address"
     DEFAULT = "this is the default account"
     SETTINGS = "no account applies, so the settings' server is used"
@@ -68,6 +73,10 @@ class Hint:
     from_email: the message's From, with or without a display name.
     scope: the tenant whose accounts are meant.
     alias: the mailer's name under MAILERS, for the errors.
+    block: the account that a block of code has chosen: a slug, or what a row says.
+    block_only: it does not give way to a backend that was built with a server.
+    chooser: gives the slug that SMTPAUTH["CHOOSER"] chooses, or None; asked when nothing else
+        names an account.
     """
 
     options: MailerOptions = NOTHING_SAID
@@ -75,6 +84,9 @@ class Hint:
     from_email: str = ""
     scope: str = ""
     alias: str | None = None
+    block: str | Account | None = None
+    block_only: bool = False
+    chooser: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +110,11 @@ class Route:
 
 def needs_accounts(hint: Hint) -> bool:
     """Whether the accounts have to be known; if not, the database need not be asked."""
-    return not hint.options.server_options
+    return not (hint.options.server_options or _has_row(hint))
+
+
+def _has_row(hint: Hint) -> bool:
+    return hint.account is None and isinstance(hint.block, Account)
 
 
 def find_route(hint: Hint) -> Route:
@@ -108,7 +124,10 @@ def find_route(hint: Hint) -> Route:
         plain, defaults = plain_settings(), default_options()
     except InvalidOption as error:
         raise in_mailer(error, hint.alias) from None
-    return choose(hint, known.accounts, plain, defaults, known.problem or known.cure)
+    route = choose(hint, known.accounts, plain, defaults, known.problem or known.cure)
+    # Its limits are settings as well: unusable ones are a mistake of the program, told as one.
+    guard_of(route.account)
+    return route
 
 
 def choose(
@@ -141,11 +160,19 @@ def _choose(
     defaults: MailerOptions,
     problem: str,
 ) -> Route:
-    if not needs_accounts(hint):
+    if hint.options.server_options:
         return _explicit_route(hint, plain, problem)
-    wanted = hint.account or hint.options.account or plain.account
-    if wanted:
-        return _account_route(hint, _find(wanted, hint, accounts, problem), Rule.ACCOUNT, defaults)
+    for wanted, rule in (
+        (hint.account, Rule.ACCOUNT),
+        (hint.block, Rule.BLOCK),
+        (hint.options.account or plain.account, Rule.ACCOUNT),
+    ):
+        if wanted:
+            return _account_route(hint, _find(wanted, hint, accounts, problem), rule, defaults)
+    chosen = _ask_chooser(hint)
+    if chosen:
+        account = _find(chosen, hint, accounts, problem)
+        return _account_route(hint, account, Rule.CHOOSER, defaults)
     address = normalized_address(hint.from_email)
     for account in accounts:
         if address and account.select_by_from and _owns(account, address):
@@ -156,23 +183,23 @@ def _choose(
     return _plain_route(hint, plain, Rule.SETTINGS, problem)
 
 
-def normalized_address(text: object) -> str:
-    """The bare address for comparing: domain as A-label, everything in small letters.
-
-    Local parts may differ by case in theory (RFC 5321 2.4); people do not expect it.
-    Read as for the envelope. Empty when the text is no single address.
-    """
-    try:
-        return envelope_address(str(text)).lower()
-    except ValueError:
-        return ""
-
-
 def _owns(account: Account, address: str) -> bool:
     return normalized_address(account.from_email) == address
 
 
-def _find(slug: str, hint: Hint, accounts: Sequence[Account], problem: str) -> Account:
+def _ask_chooser(hint: Hint) -> str | None:
+    chosen = hint.chooser() if hint.chooser is not None else None
+    if chosen is not None and not isinstance(chosen, str):
+        raise ImproperlyConfigured(
+            f'SMTPAUTH["CHOOSER"] must return the slug of an account or None, not {chosen!r}.'
+        )
+    return chosen
+
+
+def _find(wanted: str | Account, hint: Hint, accounts: Sequence[Account], problem: str) -> Account:
+    if isinstance(wanted, Account):
+        return wanted
+    slug = wanted
     for account in accounts:
         if account.slug == slug:
             return account
@@ -185,9 +212,11 @@ def _find(slug: str, hint: Hint, accounts: Sequence[Account], problem: str) -> A
 
 
 def _explicit_route(hint: Hint, plain: MailerOptions, problem: str) -> Route:
-    if hint.account:
+    wanted = hint.account or (hint.block if hint.block_only else None)
+    if wanted:
+        slug = wanted.slug if isinstance(wanted, Account) else wanted
         raise InvalidOption(
-            f"The message asks for account {hint.account!r}, but the backend was built with "
+            f"The message asks for account {slug!r}, but the backend was built with "
             f"{', '.join(hint.options.server_options)}. Leave out one or the other."
         )
     rule = Rule.EXPLICIT_HOST if hint.options.host else Rule.EXPLICIT_OPTIONS
@@ -288,12 +317,5 @@ def account_endpoint(account: Account, options: MailerOptions | None = None) -> 
     options: from `account_options()`; None: the account with SMTPAUTH["DEFAULTS"].
     """
     options = options or account_options(account, defaults=default_options())
-    built = build_endpoint(options, "", _credentials(account), account.ca_text or None)
+    built = build_endpoint(options, "", credentials_of(account), account.ca_text or None)
     return replace(built, label=f"account {account.slug}, {built.server}")
-
-
-def _credentials(account: Account) -> Credentials | None:
-    secret = account.password
-    if account.authentication != "password" or not account.username or not secret:
-        return None
-    return Credentials(account.username, secret.reveal)

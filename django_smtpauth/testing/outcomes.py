@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ..sending.routing import normalized_address
+from ..sending.addressing import normalized_address
 from ..smtp.replies import Reply
 
 _REPLY = re.compile(r"([245][0-9]{2})(?: (.*))?")

@@ -30,6 +30,8 @@ def create_accounts(server):
     common = {
         "host": server.host,
         "port": server.port,
+        # The server is on this machine, where accounts reach nothing otherwise.
+        "internal_host": True,
         "security": "starttls",
         "username": server.username,
         "password": server.password,

@@ -4,6 +4,7 @@ import pytest
 
 from django_smtpauth.diagnosis.advice import advise
 from django_smtpauth.sending.accounts import Account
+from django_smtpauth.sending.guard import NotAllowed
 from django_smtpauth.sending.mailer import MailerOptions
 from django_smtpauth.sending.routing import Route, Rule
 from django_smtpauth.smtp.endpoint import Endpoint
@@ -82,6 +83,7 @@ def certificate_error(code):
         ),
         (RecipientsRefused(reply=Reply(550)), LOCAL_LMTP, "its own mailboxes only"),
         (ConnectError(stage="CONNECT", reason="source-address"), route("::1"), "source_address"),
+        (NotAllowed(reason="port", cure="Or: X", settings="X"), route(account=ACCOUNT), "Or:"),
         (TimedOut(stage="GREETING"), route(port=465), "use security 'implicit_tls'"),
         (TLSError(stage="TLS", reason="certificate"), route(), "with the option ca_file"),
         (

@@ -16,15 +16,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from django.apps import apps
-from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
-from django.db import connection
 from django.db.backends.signals import connection_created
 from django.test import override_settings
 from pytest_django import DjangoDbBlocker
 
 from django_smtpauth.smtp import DeliveryInDoubt
+from tests.installing import installed
 from tests.interop.conftest import MessageFactory
 from tests.interop.postfix import comparable, own_bytes
 from tests.requirements import require_package
@@ -70,25 +68,11 @@ def site(scripted_server: ServerFactory, certificates: Certificates) -> Iterator
         override.disable()
 
 
-@contextlib.contextmanager
-def installed(label: str, blocker: DjangoDbBlocker) -> Iterator[ModuleType]:
-    """An app of the site, with its tables; gives its models."""
-    require_package(label)
-    with override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, label]):
-        models = list(apps.get_app_config(label).get_models())
-        with blocker.unblock(), connection.schema_editor() as editor:
-            for model in models:
-                editor.create_model(model)
-        yield importlib.import_module(f"{label}.models")
-        with blocker.unblock(), connection.schema_editor() as editor:
-            for model in reversed(models):
-                editor.delete_model(model)
-
-
 @pytest.fixture(scope="module")
 def mailer_models(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[ModuleType]:
+    require_package("mailer")
     with installed("mailer", django_db_blocker) as models:
         yield models
 
@@ -97,6 +81,7 @@ def mailer_models(
 def post_office_models(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[ModuleType]:
+    require_package("post_office")
     with installed("post_office", django_db_blocker) as models:
         yield models
 

@@ -298,6 +298,7 @@ def test_an_account_of_the_database(postfix: Postfix, new_message: MessageFactor
     SMTPAccount.objects.create(
         slug="bob",
         host=postfix.host,
+        internal_host=True,
         port=postfix.port("submission"),
         security="starttls",
         ca_text=Path(postfix.ca_file).read_text(),

@@ -10,6 +10,7 @@ from django.db import models
 from django.utils import translation
 
 from django_smtpauth import presets
+from django_smtpauth.models import SMTPAccount
 from django_smtpauth.presets import PRESETS, Kind, Preset, SenderPolicy, UsernameForm
 from django_smtpauth.presets.domains import domain_of
 from django_smtpauth.smtp import Security
@@ -76,7 +77,7 @@ def test_the_providers_that_people_ask_for_are_there() -> None:
 @every_preset
 def test_slug_and_name_are_fit_for_a_field(preset: Preset) -> None:
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", preset.slug)
-    assert len(preset.slug) <= 63
+    assert len(preset.slug) <= SMTPAccount._meta.get_field("preset").max_length
     assert preset.name.strip() == preset.name != ""
     assert presets.get(preset.slug) is preset
 
@@ -228,6 +229,21 @@ def test_a_field_takes_the_function_as_choices() -> None:
     field = models.CharField(max_length=63, choices=presets.choices)
     assert dict(field.flatchoices)["gmail"] == "Gmail"
     assert field.deconstruct()[3]["choices"] is presets.choices
+
+
+@pytest.mark.django_db
+@every_preset
+def test_an_account_takes_its_server_from_it(preset: Preset) -> None:
+    """And what it takes is plain text, as the database gives it back."""
+    account = SMTPAccount(slug="some", preset=preset.slug)
+    account.fill_from_preset()
+    account.clean_fields()
+    account.save()
+    stored = SMTPAccount.objects.get()
+    server = (preset.host, preset.port, preset.security)
+    assert (account.host, account.port, account.security) == server
+    assert (stored.host, stored.port, stored.security) == server
+    assert type(account.security) is str
 
 
 def test_sentences_are_translated_when_they_are_shown() -> None:

@@ -1,6 +1,7 @@
 import pytest
 
 from django_smtpauth.secrets.keyring import generate_key
+from tests.secrets.stored import make
 
 
 @pytest.fixture
@@ -9,3 +10,11 @@ def sealing_key(settings):
     key = generate_key()
     settings.SMTPAUTH = {"KEYS": [key]}
     return key
+
+
+@pytest.fixture
+def account():
+    """A saved account at smtp.example.com with the password hunter2."""
+    saved = make()
+    saved.save()
+    return saved

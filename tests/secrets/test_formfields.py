@@ -50,3 +50,11 @@ def test_the_state_is_shown_and_escaped():
     assert "unreadable. &lt;b&gt;stored&lt;/b&gt; for a.example" in html
     assert "Not set." in str(Optional(initial={"token": "anything else"}))
     assert "anything else" not in str(Optional(initial={"token": "anything else"}))
+
+
+@pytest.mark.parametrize("stars", ["********", "•••"])
+def test_stars_are_refused(stars):
+    for form in (Plain({"token": stars}), Optional({"token": stars})):
+        assert form.errors.as_data()["token"][0].code == "redaction"
+    with pytest.raises(ValidationError, match="stand for a secret"):
+        SecretFormField().clean(stars)

@@ -64,6 +64,7 @@ def test_it_does_not_open_in_another_context(token, context, purpose):
     with pytest.raises(SecretUnreadable, match=r"stored for a\.example:587") as error:
         stored(token, context, purpose).reveal()
     assert error.value.reason == "mismatch"
+    assert not error.value.transient
     assert error.value.stored_for == "a.example:587"
 
 
@@ -92,6 +93,7 @@ def test_an_unknown_key_is_named(token, settings):
     with pytest.raises(SecretUnreadable) as error:
         stored(token).reveal()
     assert error.value.reason == "unknown_key"
+    assert error.value.transient
     assert f"sealed with key {token.key_id}, which this process does not have" in str(error.value)
     assert "a.example:587" in str(error.value)
 
@@ -101,6 +103,7 @@ def test_unreadable_key_sources_make_the_secret_unreadable(token, settings):
     with pytest.raises(SecretUnreadable, match="env:SMTPAUTH_ABSENT") as error:
         stored(token).reveal()
     assert error.value.reason == "keys"
+    assert error.value.transient
 
 
 @pytest.mark.parametrize(

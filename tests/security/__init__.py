@@ -147,5 +147,8 @@ account editors learn nothing from the servers they name
 
 accounts reach only the networks that the site allows
     against: SSRF
-    later: no option yet says which networks and ports an account may name
+    test_an_account_does_not_scan_this_site_s_network
+    test_an_account_does_not_rebind_a_name
+    test_an_account_does_not_reach_inside_by_a_proxy
+    test_an_account_moved_past_the_form_stays_outside
 """

@@ -7,8 +7,12 @@ from hypothesis import strategies as st
 
 from django_smtpauth.sending.addressing import (
     HeaderAddresses,
+    as_phrase,
+    decoded_name,
+    display_name,
     envelope_address,
     envelope_sender,
+    listed_mailboxes,
 )
 from django_smtpauth.smtp.addresses import Mailbox
 
@@ -163,3 +167,65 @@ def test_a_local_part_outside_ascii_stands_aside_while_rendering(local: str, dom
 def test_header_addresses_that_mean_two_things_are_refused(text: str) -> None:
     with pytest.raises(ValueError):
         HeaderAddresses().ascii(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "mailboxes"),
+    [
+        ("a@b.c", ["a@b.c"]),
+        ("A <a@b.c>,d@e.f", ["A <a@b.c>", "d@e.f"]),
+        ('"A, B" <a@b.c>, (c, d) e@f.g', ['"A, B" <a@b.c>', "(c, d) e@f.g"]),
+        ('"a,b"@c.d', ['"a,b"@c.d']),
+        # No list: nobody guesses where an open quote ends.
+        ('"A, B <a@b.c>', ['"A, B <a@b.c>']),
+        ("a@b.c,", ["a@b.c,"]),
+        ("(a, b@c.d", ["(a, b@c.d"]),
+    ],
+)
+def test_a_list_of_mailboxes_is_parted_at_its_commas(text: str, mailboxes: list[str]) -> None:
+    assert listed_mailboxes(text) == mailboxes
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("a@b.c", ""),
+        ("<a@b.c>", ""),
+        ("A B. C <a@b.c>", "A B. C"),
+        ('"A <B>" <a@b.c>', '"A <B>"'),
+        ("a@b.c (A)", "(A)"),
+        ("<a@b.c> (A)", "(A)"),
+        ("A <a@b.c", ""),
+        ("A <a@b.c>, d@e.f", ""),
+    ],
+)
+def test_the_display_name_as_it_was_written(text: str, name: str) -> None:
+    assert display_name(text) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("=?utf-8?q?J=C3=BCrgen?=", "Jürgen"),
+        ('"A =?utf-8?q?B=2C?="', "A B,"),
+        ("=?utf-8?q?a=0D=0AX=3A?=", ""),
+        ("=?nonsense?q?a?=", ""),
+        ("=?utf-8?b?a?=", ""),
+    ],
+)
+def test_a_display_name_is_decoded(text: str, name: str) -> None:
+    assert decoded_name(text) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "phrase"),
+    [
+        ("", ""),
+        ("Jürgen O'Neil", "Jürgen O'Neil"),
+        ("J. Doe", '"J. Doe"'),
+        ('The "A"\\B', '"The \\"A\\"\\\\B"'),
+        ("=?utf-8?q?a?=", '"=?utf-8?q?a?="'),
+    ],
+)
+def test_a_name_gets_the_quotes_that_it_needs(name: str, phrase: str) -> None:
+    assert as_phrase(name) == phrase

@@ -298,7 +298,7 @@ def test_the_cure_is_told_in_the_words_of_a_site(scripted_server, lines, far_awa
 def test_the_cure_for_an_account_is_a_box_of_its_form(scripted_server, lines, far_away):
     server = scripted_server(users={"club": "secret"}, mechanisms=["PLAIN"])
     route = route_to(server, credentials=Credentials("club", lambda: "secret"))
-    account = Account(uuid=uuid4(), slug="club", host="127.0.0.1")
+    account = Account(uuid=uuid4(), slug="club", host="127.0.0.1", internal_host=True)
     error = delivered(lines, replace(route, account=account), [message()]).first_error
     assert 'tick "allow a password without TLS" on the account club' in str(error)
 

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from django_smtpauth.sending.log import logger, warn
+from django_smtpauth.sending.log import inform, logger, warn
 
 
 class Handler(logging.Handler):
@@ -42,6 +42,13 @@ def test_it_warns(handle, caplog):
     assert handler.texts == ["Message <1@example.com> was not sent"]
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("django_smtpauth", "WARNING")
+
+
+def test_it_informs(caplog):
+    caplog.set_level(logging.INFO, logger.name)
+    inform("All %s is redirected", "mail")
+    (record,) = caplog.records
+    assert (record.getMessage(), record.levelname) == ("All mail is redirected", "INFO")
 
 
 def test_what_the_handler_sends_is_not_logged(handle):

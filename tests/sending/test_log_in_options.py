@@ -93,7 +93,7 @@ def test_a_callable_that_fails_is_named_by_its_place(kind, transient):
         raise kind(client_secret)
 
     error = failure_of(source)
-    assert (error.stage, error.reason, error.transient) == ("AUTH", "access-token", transient)
+    assert (error.stage, error.reason, error.transient) == ("AUTH", "secret-missing", transient)
     assert error.message.startswith(
         f"the callable of access_token failed: {kind.__name__} in {__name__}, line "
     )
@@ -129,7 +129,7 @@ def test_a_callable_that_returns_no_text(returned):
     error = failure_of(lambda: returned)
     kind = type(returned).__name__
     assert error.message == f"the callable of access_token returned {kind} in place of a text"
-    assert (error.stage, error.reason) == ("AUTH", "access-token")
+    assert (error.stage, error.reason) == ("AUTH", "secret-missing")
     assert "a-token-in-octets" not in shown_by_trackers(error)
 
 

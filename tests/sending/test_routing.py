@@ -1,13 +1,17 @@
 """Which server a message goes to, and by which rule."""
 
 import uuid
+from dataclasses import replace
 
 import django
 import pytest
+import trustme
 from django.core.exceptions import ImproperlyConfigured
 
+from django_smtpauth.secrets.errors import SecretUnreadable
 from django_smtpauth.sending import routing
 from django_smtpauth.sending.accounts import Account, Snapshot
+from django_smtpauth.sending.addressing import normalized_address
 from django_smtpauth.sending.mailer import MailerOptions, backend_options
 from django_smtpauth.sending.option_values import InvalidOption, Password
 from django_smtpauth.sending.options import DSN
@@ -23,7 +27,6 @@ from django_smtpauth.sending.routing import (
     choose,
     find_route,
     needs_accounts,
-    normalized_address,
 )
 from django_smtpauth.smtp.timeouts import Timeouts
 from django_smtpauth.smtp.tls import Security
@@ -257,9 +260,76 @@ def test_the_password_is_opened_only_when_the_engine_asks():
     assert secret.opened == 1
 
 
-@pytest.mark.parametrize("half", [{"username": "u"}, {"password": Password("p")}])
-def test_half_a_credential_is_none(half):
-    assert account_endpoint(account("club", **half)).credentials is None
+def test_a_password_without_a_user_is_no_credential():
+    assert account_endpoint(account("club", password=Password("p"))).credentials is None
+
+
+def test_a_user_without_a_password_does_not_go_in_unannounced():
+    credentials = account_endpoint(account("club", username="u")).credentials
+    with pytest.raises(SecretUnreadable, match="account club has no password"):
+        credentials.secret()
+
+
+@pytest.mark.parametrize(
+    ("message", "block", "option", "expected"),
+    [
+        ("news", "club", "shop", ("news", Rule.ACCOUNT)),
+        (None, "club", "shop", ("club", Rule.BLOCK)),
+        (None, None, "shop", ("shop", Rule.ACCOUNT)),
+        (None, None, None, ("post", Rule.CHOOSER)),
+    ],
+)
+def test_who_may_name_the_account(message, block, option, expected):
+    accounts = [account(slug) for slug in ("club", "news", "post", "shop")]
+    options = backend_options({"account": option})
+    hint = Hint(options, message, block=block, chooser=lambda: "post")
+    chosen = choose(hint, accounts, PLAIN)
+    assert (chosen.account.slug, chosen.rule) == expected
+
+
+def test_the_chooser_may_leave_it_to_the_other_rules():
+    accounts = [account("club", is_default=True)]
+    assert choose(Hint(chooser=lambda: None), accounts, PLAIN).rule is Rule.DEFAULT
+
+
+def test_the_chooser_names_an_account():
+    with pytest.raises(ImproperlyConfigured, match=r'SMTPAUTH\["CHOOSER"\] must return the slug'):
+        choose(Hint(chooser=lambda: 7), (), PLAIN)
+    with pytest.raises(AccountNotFound, match="no enabled account 'lost'"):
+        choose(Hint(chooser=lambda: "lost"), (), PLAIN)
+
+
+def test_the_chooser_is_not_asked_when_something_else_names_an_account():
+    def never():
+        raise AssertionError
+
+    choose(Hint(account="club", chooser=never), (account("club"),), PLAIN)
+    choose(Hint(backend_options({"host": "smtp.example"}), chooser=never), (), PLAIN)
+
+
+def test_a_backend_with_a_server_does_not_heed_the_block():
+    hint = Hint(backend_options({"host": "smtp.example"}), block="club")
+    assert choose(hint, (account("club"),), PLAIN).rule is Rule.EXPLICIT_HOST
+
+
+def test_a_certificate_logs_in_alone_and_nothing_does_without_a_log_in():
+    own = trustme.CA().issue_cert("client.example")
+    certificate = own.cert_chain_pems[0].bytes().decode()
+    key = Password(own.private_key_pem.bytes().decode())
+    account_ = account(
+        "club",
+        authentication="certificate",
+        client_certificate=certificate,
+        client_key=key,
+        password=Password("p"),
+        username="u",
+    )
+    endpoint = account_endpoint(account_)
+    assert endpoint.auth_mechanisms == ("EXTERNAL",)
+    assert endpoint.credentials.kind == "certificate"
+    none = account_endpoint(replace(account_, authentication="none"))
+    assert none.credentials is None
+    assert none.tls.has_client_certificate
 
 
 def test_what_an_account_does_not_say_comes_from_options_then_defaults():

@@ -22,7 +22,9 @@ from django_smtpauth.diagnosis.advice import BACKEND, advise
 from django_smtpauth.diagnosis.check import Check, check, stage_of
 from django_smtpauth.sending.accounts import current_accounts
 from django_smtpauth.sending.addressing import envelope_address, envelope_sender
+from django_smtpauth.sending.composition import author
 from django_smtpauth.sending.log import logger
+from django_smtpauth.sending.redirection import redirect_target
 from django_smtpauth.sending.results import Result
 from django_smtpauth.sending.routing import Route, Rule
 from django_smtpauth.smtp.errors import SMTPError
@@ -87,6 +89,7 @@ class Command(BaseCommand):
         try:
             backend = self._backend(options["account"], options["using"])
             route = backend.route(message)
+            target = redirect_target()
         except ImproperlyConfigured as error:
             self._note_unknown_accounts()
             self._explain(error)
@@ -95,6 +98,8 @@ class Command(BaseCommand):
             message.from_email = _default_sender(route, options["account"])
         _write_text(message, route)
         self._tell_route(route, message)
+        if target and message.to:
+            self._row("Redirected", f'to {target}\n(SMTPAUTH["REDIRECT_TO"] gets every message)')
         done = check(route, message if message.to else None)
         self._tell(done)
         self._conclude(done)
@@ -131,7 +136,12 @@ class Command(BaseCommand):
         )
 
     def _note_unknown_accounts(self) -> None:
-        problem = current_accounts(smtpauth_settings.scope).problem
+        try:
+            scope = smtpauth_settings.scope
+        except ImproperlyConfigured:
+            # Then there is no route either, and its error tells it.
+            return
+        problem = current_accounts(scope).problem
         if problem:
             self._note(f"The accounts in the database can't be read ({problem}).")
 
@@ -143,7 +153,7 @@ class Command(BaseCommand):
         spoken = ", by LMTP" if route.endpoint.protocol == "lmtp" else ""
         self._row("Server", f"{route.endpoint.name}{spoken}\n({route.rule.value})")
         if message.to:
-            self._row("From", str(message.from_email))
+            self._row("From", _author(message, route))
 
     def _tell(self, done: Check) -> None:
         for step in done.steps:
@@ -270,10 +280,18 @@ def _mailer(alias: str) -> EmailBackend:
 
 def _default_sender(route: Route, wanted: str | None) -> str:
     """DEFAULT_FROM_EMAIL, unless the account that was named, or Django's default, says less."""
-    own = route.account.from_email if route.account else ""
+    own = route.account.address if route.account else ""
     if own and (wanted or not is_explicit("DEFAULT_FROM_EMAIL")):
         return own
     return str(settings.DEFAULT_FROM_EMAIL)
+
+
+def _author(message: EmailMessage, route: Route) -> str:
+    """From as the account sends it; if it does not, that is told when the message fails."""
+    try:
+        return author(message, route.account)
+    except (SMTPError, ValueError):
+        return str(message.from_email)
 
 
 def _write_text(message: EmailMessage, route: Route) -> None:
