@@ -126,7 +126,7 @@ def usual_values(account: SMTPAccount) -> dict[str, Any]:
     return usual | {
         "host": preset.host,
         "port": preset.port,
-        "security": preset.security.value,
+        "security": preset.server.security.value,
         "username": preset.username.for_address(account.from_email),
         "internal_host": preset.internal,
     }

@@ -10,6 +10,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext
 
 from django_smtpauth.choices import Authentication, Protocol, Security
+from django_smtpauth.conf import smtpauth_settings
 from django_smtpauth.models import SMTPAccount, SMTPAccountHealth
 from django_smtpauth.secrets.formfields import SecretState
 
@@ -64,6 +65,8 @@ def log_in(account: SMTPAccount) -> SafeString | str:
         word: SafeString | str = warning(gettext("unreadable"))
     elif state.stored:
         word = gettext("stored")
+    elif smtpauth_settings.CREDENTIALS and not certificate:
+        word = gettext("kept elsewhere")
     else:
         # Without a user name nothing is sent anyway.
         missing = gettext("not set")

@@ -222,7 +222,7 @@ class SMTPAccountForm(_ModelForm):
         wanted = data.get("authentication") == Authentication.PASSWORD
         if not wanted or data.get("password", "absent") is not None:
             return
-        if not smtpauth_settings.user_settings().get("CREDENTIALS"):
+        if not smtpauth_settings.CREDENTIALS:
             message = _("Type the password, or choose under “Log-in” that none is needed.")
             self.add_error("password", ValidationError(message, code="required"))
 

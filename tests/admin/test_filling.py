@@ -303,7 +303,7 @@ def dns(monkeypatch):
 
 @pytest.fixture
 def named(dns):
-    server = presets.Server("mail.example.org", 465, presets.get("aol").security)
+    server = presets.Server("mail.example.org", 465, presets.get("aol").server.security)
     dns.append(discovery.Discovered(server, discovery.Record.SUBMISSIONS, outside=False))
 
 
