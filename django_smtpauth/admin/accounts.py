@@ -31,8 +31,13 @@ else:
 #: Secret -> what is shown in its place to somebody who may not change it.
 _STATES = {name: f"{name}_state" for name in SECRETS}
 PANEL = "admin/smtpauth/smtpaccount/panel.html"
+#: What the form shows and nobody can change.
+SHOWN_ONLY = [
+    *("guide", *_STATES.values(), "last_success", "last_failure", "failure_place"),
+    *("failure_words", "created", "changed", "secret_changed"),
+]
 #: The parameter of the list that asks who carries mail.
-MAIL_FROM = "mail_from"
+MAIL_FROM, MAIL_TO = "mail_from", "mail_to"
 
 
 @admin.register(SMTPAccount)
@@ -61,10 +66,6 @@ class SMTPAccountAdmin(_ModelAdmin):
     ordering = ["scope", "slug"]
     actions = ["enable", "disable"]
     fieldsets = FIELDSETS
-    readonly_fields = [
-        *("guide", *_STATES.values(), "last_success", "last_failure", "failure_place"),
-        *("failure_words", "created", "changed", "secret_changed"),
-    ]
 
     class Media:
         css = {"all": ["smtpauth/admin.css"]}
@@ -88,7 +89,7 @@ class SMTPAccountAdmin(_ModelAdmin):
         return excluded
 
     def get_readonly_fields(self, request: HttpRequest, obj: SMTPAccount | None = None) -> Any:
-        fields = [*super().get_readonly_fields(request, obj)]
+        fields = [*super().get_readonly_fields(request, obj), *SHOWN_ONLY]
         return fields if self.may(request, "use_internal_host") else [*fields, "internal_host"]
 
     def get_fieldsets(self, request: HttpRequest, obj: SMTPAccount | None = None) -> Any:
@@ -101,7 +102,7 @@ class SMTPAccountAdmin(_ModelAdmin):
         if self.may(request, "test_smtpaccount"):
             shown["failure_place"] = "failure_words"
         return [
-            (title, {**options, "fields": [shown.get(name, name) for name in options["fields"]]})
+            (title, {**options, "fields": _replaced(options["fields"], shown)})
             for title, options in fieldsets
         ]
 
@@ -148,7 +149,8 @@ class SMTPAccountAdmin(_ModelAdmin):
         if MAIL_FROM in request.GET:
             # Taken away, since the list takes every parameter for a filter.
             parameters = request.GET.copy()
-            carrier = views.who_carries(str(parameters.pop(MAIL_FROM)[-1]).strip())
+            asked = [str(parameters.pop(name, [""])[-1]).strip() for name in (MAIL_FROM, MAIL_TO)]
+            carrier = views.who_carries(*asked)
             request.GET = parameters  # type: ignore[assignment]
             context |= {"carrier": carrier, "carrier_url": self._url_of(carrier)}
         return super().changelist_view(request, context)
@@ -260,3 +262,11 @@ class SMTPAccountAdmin(_ModelAdmin):
             "verified": account.verify,
         }
         return render_to_string(PANEL, context)
+
+
+def _replaced(names: Any, shown: dict[str, str]) -> list[Any]:
+    """The names of a fieldset's fields; some stand together on a line."""
+    return [
+        shown.get(name, name) if isinstance(name, str) else _replaced(name, shown)
+        for name in names
+    ]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.contrib.admin.utils import flatten
 from django.utils.translation import gettext_lazy as _
 
 from django_smtpauth import presets
@@ -101,11 +102,7 @@ def _opened(options: dict[str, Any]) -> dict[str, Any]:
 
 def _differs(form: Any, names: Any) -> bool:
     usual = usual_values(form.instance)
-    return any(
-        _value(form, name) != usual[name]
-        for name in names
-        if isinstance(name, str) and name in usual
-    )
+    return any(_value(form, name) != usual[name] for name in flatten(names) if name in usual)
 
 
 def _value(form: Any, name: str) -> Any:
@@ -129,7 +126,7 @@ def usual_values(account: SMTPAccount) -> dict[str, Any]:
     return usual | {
         "host": preset.host,
         "port": preset.port,
-        "security": preset.security,
+        "security": preset.server.security.value,
         "username": preset.username.for_address(account.from_email),
         "internal_host": preset.internal,
     }

@@ -10,6 +10,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext
 
 from django_smtpauth.choices import Authentication, Protocol, Security
+from django_smtpauth.conf import smtpauth_settings
 from django_smtpauth.models import SMTPAccount, SMTPAccountHealth
 from django_smtpauth.secrets.formfields import SecretState
 
@@ -64,6 +65,8 @@ def log_in(account: SMTPAccount) -> SafeString | str:
         word: SafeString | str = warning(gettext("unreadable"))
     elif state.stored:
         word = gettext("stored")
+    elif smtpauth_settings.CREDENTIALS and not certificate:
+        word = gettext("kept elsewhere")
     else:
         # Without a user name nothing is sent anyway.
         missing = gettext("not set")
@@ -131,12 +134,12 @@ def failure_detail(account: SMTPAccount, with_text: bool) -> str:
     """Where mail failed last. with_text: with the server's words, too."""
     health = health_of(account)
     if health is None or health.last_failure_at is None:
-        return ""
+        return NOTHING
     parts = [health.failure_stage, health.failure_code, health.failure_status]
     text = " ".join(str(part) for part in parts if part)
     if with_text and health.failure_text:
         text = f"{text}: {health.failure_text}" if text else health.failure_text
-    return text
+    return text or NOTHING
 
 
 def done(at: Any, by: str) -> str:

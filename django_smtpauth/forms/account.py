@@ -155,10 +155,11 @@ class SMTPAccountForm(_ModelForm):
 
     def clean(self) -> Any:
         super().clean()
-        if LOOK_UP in self.data and "host" in self.fields:
-            self._look_up()
-        elif "preset" in self.cleaned_data and not self.errors.keys() & {*SERVER, "from_email"}:
-            self._fill_in_server()
+        if self.fields.keys() >= {"preset", *SERVER}:
+            if LOOK_UP in self.data:
+                self._look_up()
+            elif not self.errors.keys() & {"preset", *SERVER, "from_email"}:
+                self._fill_in_server()
         if self._adding:
             self._fill_in_names()
             self._demand_password()
@@ -176,8 +177,8 @@ class SMTPAccountForm(_ModelForm):
         if data.get("host") and data.get("port") is None:
             lmtp = data.get("protocol") == "lmtp"
             data["port"] = LMTP_PORT if lmtp else Security(data["security"]).default_port
-        if self._adding or (provider_changed and "username" not in self.changed_data):
-            self._fill_in_username(proposal, replace=not self._adding)
+        if self._adding or provider_changed:
+            self._fill_in_username(proposal)
 
     def _address(self) -> str:
         """Whose account it is: the address, or a user name that is one."""
@@ -197,11 +198,13 @@ class SMTPAccountForm(_ModelForm):
             if name != "username" and name in self.fields:
                 self.cleaned_data[name] = value
 
-    def _fill_in_username(self, proposal: Proposal, replace: bool) -> None:
+    def _fill_in_username(self, proposal: Proposal) -> None:
         data = self.cleaned_data
         if data.get("authentication") != Authentication.PASSWORD or "username" not in data:
             return
-        if replace or not data["username"]:
+        before = propose(self.initial.get("preset") or "", self._address())
+        follows = not self._adding and data["username"] == before.username
+        if not data["username"] or (follows and proposal.username):
             data["username"] = proposal.username
         if not data["username"] and proposal.preset is not None:
             hint = proposal.preset.username.hint
@@ -222,7 +225,7 @@ class SMTPAccountForm(_ModelForm):
         wanted = data.get("authentication") == Authentication.PASSWORD
         if not wanted or data.get("password", "absent") is not None:
             return
-        if not smtpauth_settings.user_settings().get("CREDENTIALS"):
+        if not smtpauth_settings.CREDENTIALS:
             message = _("Type the password, or choose under “Log-in” that none is needed.")
             self.add_error("password", ValidationError(message, code="required"))
 

@@ -1,12 +1,11 @@
 """What a failure says: something of the account and its server, or of one message only.
 
 A visitor's mistyped address must not make an account look broken, and an account that can't send
-must not look sound. So of the failures of real mail
-these speak of the account:
+must not look sound. So of the failures of real mail these speak of the account:
 
 - whatever happens before a message is under way: no connection, a proxy's failure, TLS, a refused
   greeting, EHLO or log-in;
-- a secret that is damaged, or was stored for another destination;
+- a secret that is missing, damaged, or was stored for another destination;
 - a lost connection, a time-out, a broken protocol, 421, doubt;
 - a refusal of the sender, of all recipients, or of the content.
 
@@ -39,8 +38,8 @@ from ..smtp.errors import (
 )
 from ..smtp.replies import Reply
 from .accounts import Account
+from .addressing import normalized_address
 from .results import Result
-from .routing import normalized_address
 
 #: Characters of a failure's text.
 MAX_TEXT = 300
@@ -62,6 +61,7 @@ _ADDRESSING, _CONTENT = 1, 6
 _UNREADABLE = {
     "mismatch": "the stored secret was stored for another destination, or for another row",
     "damaged": "the stored secret is damaged",
+    "missing": "the account has no password",
 }
 
 

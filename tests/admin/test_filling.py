@@ -68,6 +68,7 @@ def test_a_user_name_that_is_not_the_address(admin_client):
     response = admin_client.post(ADD, minimal(preset="mailgun-eu"))
     (message,) = errors(response)["username"]
     assert message.startswith("Mailgun")
+    made(admin_client, preset="mailgun-eu", username="club@gmail.com")
 
 
 def test_short_names_are_unique_in_their_scope(admin_client):
@@ -112,6 +113,25 @@ def test_another_provider_brings_its_server(admin_client, account):
     account.refresh_from_db()
     assert server_of(account) == ("gmail", "smtp.gmail.com", 587, "starttls")
     assert account.password.reveal() == SECRET
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("club@example.com", "apikey"), ("relay-user", "relay-user")]
+)
+def test_another_provider_brings_its_user_name(admin_client, account, before, after):
+    account.from_email, account.username, account.password = "club@example.com", before, SECRET
+    account.save()
+    data = posted(preset="sendgrid", from_email="club@example.com", username=before)
+    assert admin_client.post(url(account), data | {"password": SECRET}).status_code == 302
+    account.refresh_from_db()
+    assert (account.host, account.username) == ("smtp.sendgrid.net", after)
+
+
+def test_another_provider_that_alone_knows_the_user_name(admin_client, account):
+    data = posted(preset="mailgun-eu", username="club@example.com", password=SECRET)
+    assert admin_client.post(url(account), data).status_code == 302
+    account.refresh_from_db()
+    assert (account.preset, account.username) == ("mailgun-eu", "club@example.com")
 
 
 def test_another_provider_with_a_server_typed_beside_it(admin_client, account):

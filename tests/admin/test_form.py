@@ -286,6 +286,9 @@ def test_the_list_tells_the_state_of_each_secret(admin_client, account, settings
     SMTPAccount.objects.create(slug="relay", host="relay.example", authentication="none")
     SMTPAccount.objects.create(slug="user", host="relay.example", username="u")
     assert log_ins() == ["Password: stored", "None", "Password: ⚠&nbsp;not set"]
+    keys = settings.SMTPAUTH
+    settings.SMTPAUTH = {**keys, "CREDENTIALS": "example.vault.credentials"}
+    assert log_ins() == ["Password: stored", "None", "Password: kept elsewhere"]
     settings.SMTPAUTH = {"KEYS": ["env:SMTPAUTH_ABSENT"]}
     assert log_ins()[0] == "Password: ⚠&nbsp;unreadable"
     with connection.cursor() as cursor:

@@ -305,3 +305,20 @@ class TestEditableList:
         assert "internal_host" not in client.get(LIST).context["cl"].formset.forms[0].fields
         client.post(LIST, listed(account, internal_host="on", label="New"))
         assert (stored().label, stored().internal_host) == ("New", False)
+
+
+# A site's own subclass
+
+
+def test_a_subclass_with_fields_of_its_own_hides_the_secrets_too(staff, account, monkeypatch):
+    registered = admin.site._registry[SMTPAccount]
+    fieldsets = [(None, {"fields": [("slug", "password"), "host", "authentication"]})]
+    monkeypatch.setattr(registered, "fieldsets", fieldsets)
+    monkeypatch.setattr(registered, "readonly_fields", ["slug"])
+    page = staff(CHANGE).get(url(account)).content.decode()
+    assert "Stored." in page
+    assert 'name="password"' not in page
+    assert 'name="password"' in staff(CHANGE, SECRETS).get(url(account)).content.decode()
+    data = {"host": "evil.example", "authentication": "password", "password": "x"}
+    response = staff(CHANGE).post(url(account), data)
+    assert "Only somebody who may change secrets" in errors(response)["host"][0]

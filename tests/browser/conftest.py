@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from django_smtpauth.models import SMTPAccount
@@ -108,6 +108,18 @@ def _signed_in(user: User) -> dict[str, str]:
     client.force_login(user)
     name = django_settings.SESSION_COOKIE_NAME
     return {"name": name, "value": client.cookies[name].value}
+
+
+@pytest.fixture
+def staff(transactional_db: None) -> Callable[..., User]:
+    """Somebody who may do this, and nothing else."""
+
+    def make(*codenames: str) -> User:
+        user = User.objects.create(username="clerk", is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+        return user
+
+    return make
 
 
 @pytest.fixture

@@ -1,4 +1,9 @@
-"""The pages for everybody: axe-core in light and dark, and a phone's width."""
+"""The pages for everybody: axe-core in light and dark, and a phone's width.
+
+Whole pages are read, Django's parts with ours, on Django 6.1. In 5.2 axe finds links in Django's
+own breadcrumbs and list of what is deleted that only their colour tells apart
+(link-in-text-block).
+"""
 
 from datetime import timedelta
 
@@ -67,6 +72,27 @@ def test_axe_finds_nothing(visit, admin, accounts, axe, path, dark):
     for account in accounts:
         page = visited(visit(admin, dark=dark), path, account.pk)
         assert axe(page) == {}
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_a_form_with_advice_and_with_errors(visit, admin, axe, expect, dark, width):
+    page = visited(visit(admin, dark=dark, width=width), PAGES["add"], 0)
+    for address in ("club@gmail.com", "club@example.org"):
+        page.get_by_label("E-mail address").fill(address)
+        expect(page.get_by_role("status")).not_to_have_text("")
+        assert axe(page) == {}
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.locator(".errornote").wait_for()
+    assert axe(page) == {}
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_axe_finds_what_is_wrong(visit, admin, axe):
+    page = visited(visit(admin), PAGES["add"], 0)
+    page.evaluate("document.querySelector('label[for=id_from_email]').remove()")
+    page.evaluate("document.querySelector('[data-guide] p').style.color = '#ddd'")
+    assert {"label", "color-contrast"} <= axe(page).keys()
 
 
 @pytest.mark.parametrize("path", PAGES.values(), ids=PAGES)

@@ -32,7 +32,7 @@ def provider(mail_server, monkeypatch):
         slug="example-mail",
         name="Example Mail",
         kind=gmail.kind,
-        server=presets.Server(mail_server.host, mail_server.port, gmail.security),
+        server=presets.Server(mail_server.host, mail_server.port, gmail.server.security),
         domains=("mail.test",),
         credential=gmail.credential,
         limits=gmail.limits,

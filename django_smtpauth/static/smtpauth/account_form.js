@@ -50,7 +50,7 @@
             for (const [name, raw] of Object.entries(values)) {
                 const content = typeof raw === "boolean" ? raw : String(raw);
                 const mayFill = SERVER.includes(name) ? serverIsOurs : isOurs(name);
-                if (mayFill || typeof raw === "boolean") {
+                if ((mayFill && content !== "") || content === true) {
                     fill(name, content);
                     filled[name] = content;
                 }
@@ -110,9 +110,11 @@
         const provider = input("preset");
         if (provider) {
             provider.addEventListener("change", () => {
+                const preset = value("preset");
                 clearTimeout(waiting);
                 delete filled.preset;
-                ask({preset: value("preset"), address: value("from_email")}, Boolean(value("preset")));
+                // None of them is a choice as well: then the address is not asked.
+                ask({preset, address: preset && value("from_email")}, Boolean(preset));
             });
         }
         guide.addEventListener("click", (event) => {
@@ -126,9 +128,9 @@
     const showWhatIsNeeded = () => {
         const method = value("authentication");
         for (const [name, methods] of Object.entries(NEEDED)) {
-            const row = document.querySelector(`.form-row.field-${name}, .field-row.field-${name}`);
             const field = input(name);
-            if (row && field) {
+            const row = field && field.closest(`.field-${name}`);
+            if (row) {
                 const stored = field.value || document.getElementById(`id_${name}-clear`);
                 const isKept = !methods.includes(method) && name.startsWith("client_") && stored;
                 const hasError = row.querySelector(".errorlist");
