@@ -127,7 +127,7 @@ _HOST = re.compile(
 )
 _NAMED_HOST = re.compile(
     r"(?:relay=|\bhost |\bH=|Remote-MTA: {0,3}dns; {0,3}|EMAIL_HOST'?\s{0,3}[=:]?\s{0,3}'"
-    r"|could not connect to )"
+    r"|\((?:account [\w\-]{1,63}, )?(?=[a-z0-9.\-]{1,253}:\d))"
     r"([a-z0-9.\-]{1,253})",
     re.I,
 )

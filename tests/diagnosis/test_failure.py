@@ -248,4 +248,12 @@ def test_the_words_of_a_reply_of_several_lines_are_joined() -> None:
 
 
 def test_the_port_of_a_nonsense_number_is_unknown() -> None:
-    assert Failure.parse("could not connect to port 99999").port == 0
+    failure = Failure.parse("could not connect to port 99999 (192.0.2.1: no answer)")
+    assert (failure.host, failure.port) == ("", 0)
+
+
+def test_the_server_of_our_own_errors_is_read() -> None:
+    failure = Failure.parse(
+        "CONNECT failed: could not connect to port 2587 (mail.example.com:2587)"
+    )
+    assert (failure.host, failure.port, failure.stage) == ("mail.example.com", 2587, "CONNECT")

@@ -65,7 +65,7 @@ LIMITS: Final = (
         _("The provider counts messages or recipients over 24 hours, and takes no more today."),
         (
             _("Wait until the quota is free again, a day at most."),
-            _("Use a delivery service for mail that goes to many: another account in {place}."),
+            _("Send what goes to many through a delivery service: name its server in {place}."),
         ),
         pattern=words(
             r"Daily (?:user )?sending (?:quota|limit) exceeded|Daily message quota exceeded"
