@@ -61,7 +61,6 @@ def said(failure: Failure, field: str = "") -> dict[str, Any]:
         "server": failure.server or _("the server"),
         "port": failure.port or _("of the server"),
         "account": failure.account or _("that was used"),
-        "words": failure.text,
         "place": Place(field, failure.account),
     }
 
@@ -78,7 +77,7 @@ def _apply(rule: Rule, failure: Failure) -> Finding:
     more: tuple[Sentence, ...] = preset.credential.steps if preset else ()
     return Finding(
         rule=rule.id,
-        severity=rule.severity,
+        severity="error",
         stage=failure.stage or next(iter(rule.stages), ""),
         title=fill(rule.title, values),
         meaning=fill(rule.meaning, values),

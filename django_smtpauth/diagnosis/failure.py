@@ -203,7 +203,6 @@ def _certificate(error: errors.SMTPError) -> dict[str, str]:
     own = chain[0]
     return {
         "names": names_of(own) or own.common_name,
-        "issuer": own.issuer,
         "ended": f"{own.not_after:%Y-%m-%d}",
     }
 

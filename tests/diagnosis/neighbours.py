@@ -228,6 +228,7 @@ NEIGHBOURS: dict[str, Neighbour] = {
     ),
     "auth.not-who-it-says": _event("protocol", _AUTH, "dialogue.broken"),
     "auth.needed": _reply("530 5.7.0 Must issue a STARTTLS command first", "MAIL", "tls.needed"),
+    "auth.needed-first": _reply("530 5.7.0 Authentication Required", "MAIL", "auth.needed"),
     "auth.refused": _reply("454 4.7.0 Temporary authentication failure", _AUTH, "auth.temporary"),
     "auth.silent": _event(_LOST, _AUTH, "auth.hung-up"),
     "auth.hung-up": _event(_SILENT, _AUTH, "auth.silent"),

@@ -214,7 +214,7 @@ CONNECTING: Final = (
             _("Check {place}."),
         ),
         stages=("CONNECT",),
-        pattern=words(r"Network is unreachable|No route to host|Network unreachable"),
+        pattern=words(r"Network is unreachable|No route to host"),
         field="host",
         sources=(
             engine(

@@ -198,6 +198,9 @@ GREETING: Final = (
                 "https://github.com/ietf-tools/datatracker/issues/10244",
                 "EHLO",
             ),
+            postfix(
+                "504 5.5.2 <web>: Helo command rejected: need fully-qualified hostname", "EHLO"
+            ),
         ),
     ),
     Rule(

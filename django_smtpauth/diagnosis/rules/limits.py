@@ -22,7 +22,7 @@ LIMITS: Final = (
         ),
         pattern=words(
             r"octets, the server takes|message size exceeds|exceeded .{0,30}message size limits"
-            r"|message (?:is )?too (?:long|large|big)|size exceeded the policy"
+            r"|message too large|size exceeded the policy"
         ),
         field="host",
         sources=(
@@ -41,6 +41,18 @@ LIMITS: Final = (
                 "https://www.suped.com/learn/email-deliverability/"
                 "what-is-the-google-error-message-when-an-email-exceeds-size-limits",
                 "MAIL",
+            ),
+            page(
+                "5.2.0 Email size exceeded the policy.",
+                "https://www.zoho.com/zeptomail/help/api/smtp-error-codes.html",
+                "CONTENT",
+                kind="refused",
+            ),
+            page(
+                "Message too large",
+                "https://www.suped.com/knowledge/email-deliverability/troubleshooting/what-is-the-google-error-message-when-an-email-exceeds-size-limits",
+                "CONTENT",
+                kind="refused",
             ),
         ),
     ),
@@ -89,6 +101,18 @@ LIMITS: Final = (
                 "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException",
                 "https://github.com/MicrosoftDocs/OfficeDocs-Support/issues/1150",
                 "CONTENT",
+            ),
+            page(
+                "User me@example.com has exceeded its 24-hour sending limit. Messages to "
+                "25 recipients out of 25",
+                "https://github.com/nodemailer/nodemailer/issues/1137",
+                "CONTENT",
+                kind="refused",
+            ),
+            page(
+                "452 4.5.3 Daily message limit exceeded",
+                "https://emailit.com/docs/smtp/troubleshooting/",
+                "MAIL",
             ),
         ),
     ),
@@ -146,6 +170,7 @@ LIMITS: Final = (
                 "https://github.com/in2code-de/luxletter/issues/247",
                 "GREETING",
             ),
+            exim("421 Too many concurrent SMTP connections; please try again later.", "GREETING"),
         ),
     ),
     Rule(
@@ -174,6 +199,16 @@ LIMITS: Final = (
                 "gmail-smtp-errors-and-codes",
                 "RCPT",
             ),
+            page(
+                "421 Rate limit reached. Please try again later",
+                "https://new-faq.comservice-ffo.de/smtp-fehlermeldungen-e-mail-fehler/",
+                "MAIL",
+            ),
+            page(
+                "452 4.4.5 Messages per second limit exceeded",
+                "https://emailit.com/docs/smtp/troubleshooting/",
+                "MAIL",
+            ),
         ),
     ),
     Rule(
@@ -185,7 +220,7 @@ LIMITS: Final = (
             _("Find the errors before it in the log: wrong passwords or unknown recipients."),
         ),
         codes=(421, 450, 451, 550),
-        pattern=words(r"too many errors|temporarily black ?listed|repeated bad requests"),
+        pattern=words(r"too many errors|temporarily black ?listed"),
         sources=(
             page(
                 "421 4.5.1 Too many errors, you have been temporarily blacklisted",
@@ -210,6 +245,11 @@ LIMITS: Final = (
             page(
                 "421 Timeout waiting for data from client",
                 "https://support.huaweicloud.com/intl/ja-jp/usermanual-koomessage/um1007.html",
+                "DATA",
+            ),
+            page(
+                "451 4.4.2 Timeout - closing connection.",
+                "https://support.google.com/a/answer/3726730",
                 "DATA",
             ),
         ),

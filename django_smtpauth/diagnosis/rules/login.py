@@ -119,7 +119,6 @@ LOGIN: Final = (
             r"allowed here:|authentication mechanism not supported"
             r"|Invalid authentication mechanism"
             r"|which is not known here|needs a \w{1,20}, and there is a"
-            r"|Unrecognized authentication type"
         ),
         field="auth_mechanisms",
         sources=(
@@ -182,9 +181,8 @@ LOGIN: Final = (
         stages=("MAIL", "RCPT", "AUTH", "CONTENT", "DATA", "EHLO"),
         codes=(530, 503, 550, 554, 553),
         pattern=words(
-            r"Authentication required|Client (?:was )?not authenticated"
-            r"|Client was not authenticated"
-            r"|must be authenticated|Log ?in first|authentication is required|please authenticate"
+            r"Authentication required|Client not authenticated|must be authenticated"
+            r"|please authenticate"
         ),
         field="username",
         sources=(
@@ -212,7 +210,25 @@ LOGIN: Final = (
                 "https://support.smtp2go.com/hc/en-gb/articles/13990494697369-Common-Sending-Errors",
                 "RCPT",
             ),
+            page(
+                "550 must be authenticated",
+                "https://www.ionos.com/help/email/troubleshooting-mail-basicmail-business/error-messages-caused-by-undeliverable-email/",
+                "RCPT",
+            ),
         ),
+    ),
+    Rule(
+        "auth.needed-first",
+        _("The server wants a log-in, or TLS, before anything else"),
+        _("It answers 530, which says so in numbers, whatever the words are."),
+        (
+            _("Give user name and password: {place} and {place[password]}."),
+            _("Switch TLS on in {place[security]}: most servers offer a log-in only inside it."),
+        ),
+        stages=("EHLO", "AUTH", "MAIL", "RCPT", "DATA", "CONTENT"),
+        codes=(530,),
+        field="username",
+        sources=(page("530 Not Logged In", "https://errors.fyi/530", "MAIL"),),
     ),
     Rule(
         "auth.refused",

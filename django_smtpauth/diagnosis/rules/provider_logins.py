@@ -79,7 +79,7 @@ PROVIDER_LOGINS: Final = (
             _("Then create an app password and enter it in {place}."),
         ),
         stages=_AUTH,
-        pattern=words(r"log in (?:via|with) your web browser|p=WebLoginRequired"),
+        pattern=words(r"log in (?:via|with) your web browser"),
         field="password",
         link=_APP_PASSWORDS,
         sources=(
@@ -253,9 +253,7 @@ PROVIDER_LOGINS: Final = (
         _("It is made on the pages of the mailbox, where SMTP is switched on."),
         (_("Create an authorization code and enter it in {place}."),),
         stages=_AUTH,
-        pattern=words(
-            r"enter your authorization code|\u8bf7\u4f7f\u7528\u6388\u6743\u7801\u767b\u5f55"
-        ),
+        pattern=words(r"enter your authorization code"),
         field="password",
         credential=True,
         sources=(
@@ -303,7 +301,7 @@ PROVIDER_LOGINS: Final = (
             _("Check {place}: another user of the account may have another list."),
         ),
         stages=_AUTH,
-        pattern=words(r"IP not authorized|Unauthorized IP address"),
+        pattern=words(r"IP not authorized"),
         field="username",
         sources=(
             page(

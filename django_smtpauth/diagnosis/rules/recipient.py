@@ -6,7 +6,7 @@ from typing import Final
 
 from django.utils.translation import gettext_lazy as _
 
-from .rule import Rule, page, postfix, words
+from .rule import Rule, exim, page, postfix, words
 
 _ENVELOPE = ("MAIL", "RCPT", "DATA", "CONTENT")
 
@@ -21,10 +21,7 @@ RECIPIENT: Final = (
         ),
         stages=_ENVELOPE,
         log_ins=("password", "token", "certificate"),
-        pattern=words(
-            r"relay access denied|relaying denied|relay not permitted|unable to relay"
-            r"|not permitted to relay"
-        ),
+        pattern=words(r"relay access denied|relaying denied|relay not permitted|unable to relay"),
         field="from_email",
         sources=(
             page(
@@ -44,10 +41,7 @@ RECIPIENT: Final = (
             _("Use its port for submission, 587 or 465, in {place[port]}."),
         ),
         stages=_ENVELOPE,
-        pattern=words(
-            r"relay access denied|relaying denied|relay not permitted|unable to relay"
-            r"|not permitted to relay|Relaying denied"
-        ),
+        pattern=words(r"relay access denied|relaying denied|relay not permitted|unable to relay"),
         field="username",
         sources=(
             postfix("554 5.7.1 <b@elsewhere.example>: Relay access denied", "RCPT"),
@@ -55,6 +49,11 @@ RECIPIENT: Final = (
                 "smtp; 550 relay not permitted",
                 "https://snapoverflow.com/server/question/758971/"
                 "explanation-of-various-smtp-error-codes-bounced-by-mailservers",
+                "RCPT",
+            ),
+            page(
+                "smtp; 550 5.7.1 Unable to relay",
+                "https://snapoverflow.com/server/question/758971/explanation-of-various-smtp-error-codes-bounced-by-mailservers",
                 "RCPT",
             ),
         ),
@@ -94,7 +93,7 @@ RECIPIENT: Final = (
         ),
         pattern=words(
             r"cannot find your (?:reverse )?hostname|Reverse DNS .{0,40}failed"
-            r"|does not have a reverse"
+            r""
         ),
         field="host",
         sources=(
@@ -103,6 +102,15 @@ RECIPIENT: Final = (
                 "https://support.onesystems.ch/"
                 "722126-%C3%9Cbersicht-h%C3%A4ufig-vorkommender-Fehlermeldungen",
                 "RCPT",
+            ),
+            postfix(
+                "450 4.7.1 Client host rejected: cannot find your reverse hostname, [192.0.2.7]",
+                "RCPT",
+            ),
+            page(
+                "421 Temporarily rejected. Reverse DNS for 192.0.2.7 failed. IB108",
+                "https://smtp.codes/421",
+                "GREETING",
             ),
         ),
     ),
@@ -139,10 +147,7 @@ RECIPIENT: Final = (
             _("Tell the recipient by another way to make room."),
             _("Send again later."),
         ),
-        pattern=words(
-            r"mailbox (?:is )?full|over ?quota|out of storage|quota exceeded"
-            r"|insufficient mailbox storage"
-        ),
+        pattern=words(r"mailbox (?:is )?full|over ?quota|quota exceeded"),
         codes=(450, 452, 550, 552, 554),
         sources=(
             postfix(
@@ -151,6 +156,11 @@ RECIPIENT: Final = (
             page(
                 "452 4.2.2 The email account that you tried to reach is over quota.",
                 "https://support.google.com/a/answer/3726730",
+                "RCPT",
+            ),
+            page(
+                "550 Quota Exceeded",
+                "https://www.ionos.com/help/email/troubleshooting-mail-basicmail-business/error-messages-caused-by-undeliverable-email/",
                 "RCPT",
             ),
         ),
@@ -167,7 +177,7 @@ RECIPIENT: Final = (
         codes=(550, 551, 553, 554),
         pattern=words(
             r"user unknown|unknown user|no such user|does(?: not|n't) exist|mailbox unavailable"
-            r"|account that you tried to reach|No such recipient|invalid recipient|No such user"
+            r"|account that you tried to reach"
         ),
         sources=(
             postfix(
@@ -180,6 +190,12 @@ RECIPIENT: Final = (
                 "550 Unknown User",
                 "https://www.ionos.com/help/email/troubleshooting-mail-basicmail-business/"
                 "error-messages-caused-by-undeliverable-email/",
+                "RCPT",
+            ),
+            exim("550 5.1.1 no such user", "RCPT"),
+            page(
+                "550 Requested action not taken: mailbox unavailable",
+                "https://www.ionos.com/help/email/troubleshooting-mail-basicmail-business/error-messages-caused-by-undeliverable-email/",
                 "RCPT",
             ),
         ),

@@ -24,7 +24,7 @@ REPUTATION: Final = (
             _("Do not send as addresses of Gmail, Yahoo or the like through other servers."),
         ),
         pattern=words(
-            r"5\.7\.26|DMARC|sender is unauthenticated|SPF (?:policy|check|record)"
+            r"5\.7\.26|DMARC|sender is unauthenticated|SPF (?:policy|check)"
             r"|unauthenticated e?mail|pass authentication checks"
         ),
         field="host",
@@ -51,6 +51,13 @@ REPUTATION: Final = (
                 "How-to-Fix-the-550-5.7.26-Email-Authentication-Error-and-Improve-Deliverability.html",
                 "CONTENT",
             ),
+            page("550-5.7.1 SPF check failed", _TURBOSTACK, "CONTENT"),
+            page(
+                "550-5.7.1 This message does not have authentication information or fails "
+                "to\n550-5.7.1 pass authentication checks.",
+                "https://www.dmarctrust.com/troubleshooting/unauthenticated-email-rejected",
+                "CONTENT",
+            ),
         ),
     ),
     Rule(
@@ -65,9 +72,7 @@ REPUTATION: Final = (
             _("Remove the cause: a hacked form, an open relay, a machine of somebody else."),
             _("Or send through the server of a mail provider, named in {place}."),
         ),
-        pattern=words(
-            r"blocked using|spamhaus|blacklist|blocklist|listed (?:on|at|in|by)\b|DNSBL|\bRBL\b"
-        ),
+        pattern=words(r"blocked using|spamhaus|blacklist|black listed"),
         field="host",
         link="https://check.spamhaus.org/",
         sources=(
@@ -76,6 +81,17 @@ REPUTATION: Final = (
                 "zen.spamhaus.org; https://www.spamhaus.org/query/ip/203.0.113.45",
                 "https://www.simplefastwebsites.com/errors/email/"
                 "smtp-554-5-7-1-client-host-blocked-spamhaus/",
+                "RCPT",
+            ),
+            page(
+                "554 Service unavailable; Client host [192.0.2.7] blocked using "
+                "rbl.example - IP Black Listed",
+                "https://www.ionos.com/help/email/troubleshooting-mail-basicmail-business/error-messages-caused-by-undeliverable-email/",
+                "RCPT",
+            ),
+            page(
+                "550 Host blacklisted - Found on Realtime Black List server",
+                "https://www.dnsbl.com/2007/11/status-of-rblspamhausorg-not-blacklist.html",
                 "RCPT",
             ),
         ),
@@ -91,7 +107,7 @@ REPUTATION: Final = (
         ),
         pattern=words(
             r"unusual rate of unsolicited|user complaints|unexpected volume|low reputation"
-            r"|temporarily deferred|poor reputation"
+            r"|temporarily deferred"
         ),
         field="host",
         sources=(
@@ -110,6 +126,12 @@ REPUTATION: Final = (
                 "or user complaints - 4.16.55.1; see https://postmaster.yahooinc.com/error-codes",
                 "https://smtp.codes/yahoo",
                 "MAIL",
+            ),
+            page(
+                "550-5.7.1 This message is likely suspicious due to the very low "
+                "reputation of the sending IP address",
+                _TURBOSTACK,
+                "CONTENT",
             ),
         ),
     ),
@@ -160,6 +182,11 @@ REPUTATION: Final = (
                 "CONTENT",
                 code=550,
                 kind="refused",
+            ),
+            page(
+                "550 Refused by local policy. No SPAM please!",
+                "https://strato.de/faq/mail/fehlermeldungen-bei-e-mails",
+                "CONTENT",
             ),
         ),
     ),

@@ -77,7 +77,6 @@ class Rule:
     link: str = ""
     settings: str = ""
     credential: bool = False
-    severity: str = "error"
 
     # Without the sentences, which can't be shown before translations are ready.
     def __repr__(self) -> str:

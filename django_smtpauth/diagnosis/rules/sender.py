@@ -190,6 +190,11 @@ SENDER: Final = (
                 "500-envelope-from-address-not-authorised.html",
                 "MAIL",
             ),
+            page(
+                "403 You are not authorized to send from that email address",
+                "https://www.twilio.com/docs/sendgrid/for-developers/sending-email/smtp-errors-and-troubleshooting",
+                "CONTENT",
+            ),
         ),
     ),
     Rule(
@@ -204,9 +209,7 @@ SENDER: Final = (
             _("Publish an MX record for the domain, if it is yours."),
         ),
         stages=_ENVELOPE,
-        pattern=words(
-            r"Sender address rejected: Domain not found|Domain of sender .{0,80}not resolve"
-        ),
+        pattern=words(r"Sender address rejected: Domain not found"),
         field="from_email",
         sources=(
             page(

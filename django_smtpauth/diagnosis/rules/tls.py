@@ -28,7 +28,7 @@ TLS: Final = (
         ),
         stages=_TLS,
         kinds=("tls",),
-        pattern=words(r"wrong version number|WRONG_VERSION_NUMBER|record layer failure"),
+        pattern=words(r"wrong version number|WRONG_VERSION_NUMBER"),
         field="security",
         sources=(
             engine(
@@ -90,6 +90,7 @@ TLS: Final = (
             ),
             exim("503 STARTTLS command used when not advertised", "TLS"),
             postfix("502 5.5.1 Error: command not implemented", "TLS"),
+            postfix("454 4.7.0 TLS not available due to local problem", "TLS"),
         ),
     ),
     Rule(
@@ -118,6 +119,11 @@ TLS: Final = (
                 "530 5.7.7 Email sending without SSL/TLS encryption is not allowed. Please see: "
                 "http://help.yandex.ru/mail/mail-clients/ssl.xml",
                 "https://github.com/PHPMailer/PHPMailer/issues/283",
+                "AUTH",
+            ),
+            page(
+                "538 Encryption required for requested authentication mechanism.",
+                "http://www.smtprelay.net/smtp-error-codes.html",
                 "AUTH",
             ),
         ),
@@ -272,6 +278,9 @@ TLS: Final = (
                 "tls",
                 reason="handshake",
             ),
+            engine(
+                "the TLS handshake failed: unsupported protocol", "TLS", "tls", reason="handshake"
+            ),
         ),
     ),
     Rule(
@@ -294,6 +303,7 @@ TLS: Final = (
                 "tls",
                 reason="handshake",
             ),
+            engine("the TLS handshake failed: dh key too small", "TLS", "tls", reason="handshake"),
         ),
     ),
     Rule(

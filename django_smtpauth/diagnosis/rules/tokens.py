@@ -67,9 +67,7 @@ TOKENS: Final = (
             _("Check that {place} is the mailbox that it was issued for."),
         ),
         stages=_AUTH,
-        pattern=words(
-            r"the token is expired|token is no longer valid|invalid_token|the access token expired"
-        ),
+        pattern=words(r"the token is expired|token is no longer valid|invalid_token"),
         field="username",
         sources=(
             engine(
