@@ -43,7 +43,7 @@ def rule_of(
     [
         ("submission", {"to": "nobody@example.test"}, "rcpt.unknown"),
         ("submission", {"to": "full@example.test"}, "rcpt.mailbox-full"),
-        ("submission", {"to": "greylist60@example.test"}, "rcpt.greylisted"),
+        ("submission", {"to": "greylist99999@example.test"}, "rcpt.greylisted"),
         ("submission", {"to": "tempfail@example.test"}, "server.busy"),
         ("submission", {"to": "refused@example.test"}, "rcpt.refused-with-login"),
         ("submission", {"to": "eodreject@example.test"}, "content.refused"),
@@ -81,7 +81,12 @@ def test_postfix(
         ("starttls", {"user": WRONG}, "auth.refused"),
         ("starttls", {"to": "nobody@example.test"}, "rcpt.unknown"),
         ("starttls", {"to": "full@example.test"}, "rcpt.mailbox-full"),
-        ("starttls", {"to": "greylist@example.test"}, "rcpt.greylisted"),
+        # Exim remembers pairs of sender and recipient: this one is nobody else's.
+        (
+            "starttls",
+            {"to": "greylist@example.test", "sender": "findings@example.test"},
+            "rcpt.greylisted",
+        ),
         ("starttls", {"to": "you@elsewhere.example"}, "rcpt.relay-with-login"),
         ("starttls", {"sender": "refused-sender@example.test"}, "mail.refused"),
         ("starttls", {"ehlo_name": "web_1"}, "ehlo.name-refused"),
