@@ -325,7 +325,7 @@ def _look_up_aside(host: str, port: int, timeout: float) -> list[AddressInfo] | 
     try:
         return answers.get(timeout=timeout)
     except queue.Empty:
-        raise TimedOut(f"no answer from DNS for {host}", stage="CONNECT") from None
+        raise TimedOut(f"no answer from DNS for {host}", stage="CONNECT", reason="dns") from None
 
 
 def is_address(host: str) -> bool:

@@ -62,7 +62,11 @@ class SMTPError(smtplib.SMTPException):
     cure: what to change, as one sentence, where the engine knows it.
     reason: a stable word for causes that the engine found itself.
     transcript: the redacted dialogue, a tuple of Event.
+    finding: cause and cure, by whoever uses the engine and knows more; None if nobody does. Its
+        text is the second line of this error's.
     """
+
+    finding: object | None = None
 
     def __init__(
         self,
@@ -116,6 +120,7 @@ class SMTPError(smtplib.SMTPException):
 
     def __str__(self) -> str:
         lines = [self.headline]
+        lines += [str(self.finding)] if self.finding is not None else []
         if self.reply is not None:
             lines += [self.message] if self.message else []
             lines += [self.reply.text] if self.reply.text.strip() else []

@@ -5,9 +5,11 @@ import contextlib
 import logging
 import os
 import socket
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any, cast
 
 from django.conf import ENVIRONMENT_VARIABLE, settings
@@ -18,8 +20,12 @@ from django.utils.module_loading import import_string
 
 from django_smtpauth.backends import EmailBackend
 from django_smtpauth.conf import is_explicit, mail_setting, mailers_configured, smtpauth_settings
-from django_smtpauth.diagnosis.advice import BACKEND, advise
 from django_smtpauth.diagnosis.check import Check, check, stage_of
+from django_smtpauth.diagnosis.explain import explain
+from django_smtpauth.diagnosis.failure import Failure
+from django_smtpauth.diagnosis.finding import Finding
+from django_smtpauth.diagnosis.pasted import MAX_PASTED
+from django_smtpauth.diagnosis.rules.site import BACKEND
 from django_smtpauth.sending.accounts import current_accounts
 from django_smtpauth.sending.addressing import envelope_address, envelope_sender
 from django_smtpauth.sending.composition import author
@@ -68,6 +74,12 @@ class Command(BaseCommand):
         way.add_argument("--account", metavar="SLUG", help="use this account")
         way.add_argument("--using", metavar="ALIAS", help="use this mailer of MAILERS")
         parser.add_argument(
+            "--explain",
+            metavar="FILE",
+            help="explain an error, a bounce or a log line from this file, or from standard input "
+            "(-); nothing is connected to",
+        )
+        parser.add_argument(
             "--from",
             dest="sender",
             metavar="ADDR",
@@ -77,6 +89,9 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         self._verbosity = options["verbosity"]
+        if options["explain"]:
+            self._show(explain(Failure.parse(_read(options["explain"]))))
+            return
         try:
             with _without_log():
                 self._run(options)
@@ -198,12 +213,18 @@ class Command(BaseCommand):
     def _explain(self, error: Exception, route: Route | None = None) -> None:
         stage = stage_of(error) if route is not None else "SETTINGS"
         self._row("FAILED", f"{stage}: {_words(error)}", self.style.ERROR, least=0)
-        advice = advise(error, route)
-        if advice.text:
-            self._print("\n" + textwrap.fill(advice.text, WIDTH, break_on_hyphens=False), least=0)
-        if advice.settings:
-            self._print("\n" + textwrap.indent(advice.settings, "    "), least=0)
+        self._show(explain(Failure.of(error, route)))
         self.stdout.write("")
+
+    def _show(self, finding: Finding) -> None:
+        """Cause and cure, as it stands below a failure."""
+        self._print("\n" + _filled(f"{finding.title}. {finding.meaning}"), least=0)
+        for number, step in enumerate(finding.steps, 1):
+            self._print(_filled(str(step), f"{number}. "), least=0)
+        if finding.settings:
+            self._print("\n" + textwrap.indent(finding.settings, "    "), least=0)
+        if finding.link:
+            self._print(f"\n{finding.link}", least=0)
 
     def _good(self, text: str) -> None:
         self._print("\n" + textwrap.fill(text, WIDTH), self.style.SUCCESS)
@@ -242,6 +263,27 @@ def _address(read: Callable[[str], str]) -> Callable[[str], str]:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return address
+
+
+def _read(name: str) -> str:
+    """The beginning of a file, or of standard input; more is not looked at."""
+    try:
+        if name == "-":
+            return sys.stdin.read(MAX_PASTED)
+        with Path(name).open(encoding="utf-8", errors="replace") as file:
+            return file.read(MAX_PASTED)
+    except (OSError, UnicodeError) as error:
+        raise CommandError(f"--explain: {name} can't be read: {error}") from error
+
+
+def _filled(text: str, label: str = "") -> str:
+    return textwrap.fill(
+        f"{label}{text}",
+        WIDTH,
+        subsequent_indent=" " * len(label),
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
 def _backend_path(alias: str) -> str | None:
