@@ -81,6 +81,11 @@ class Connection:
         return self._client.mechanism
 
     @property
+    def is_local(self) -> bool:
+        """Whether the server is this machine: loopback, or a Unix socket."""
+        return self._channel.is_local
+
+    @property
     def extensions(self) -> Extensions:
         """What the server offers, as told after TLS."""
         return self._client.extensions
@@ -110,7 +115,7 @@ class Connection:
         Whoever does not go on has a connection on which nothing but `close()` makes sense.
         """
         name = self.endpoint.ehlo_name or local_name() or _literal(self._channel.local_address)
-        steps = self._client.opening(name, loopback=self._channel.is_local, story=self._story)
+        steps = self._client.opening(name, loopback=self.is_local, story=self._story)
         for stage, step in steps:
             self._run(step)
             yield stage
