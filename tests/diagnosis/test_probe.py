@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from django_smtpauth.diagnosis.probe import probe
 from django_smtpauth.diagnosis.report import STAGES, Report, StageReport
 from django_smtpauth.models import SMTPAccount
 from django_smtpauth.sending.accounts import account_of
-from django_smtpauth.sending.routing import Route, Rule, account_endpoint, account_options
+from django_smtpauth.sending.routing import Route, Rule, account_route
 from django_smtpauth.smtp.dialling import AddressInfo
 from tests.backend_fixtures import (  # noqa: F401
     PASSWORD,
@@ -212,10 +213,7 @@ def test_an_unsaved_account(server: ScriptedServer, certificates: Certificates) 
         internal_host=True,
         authentication="none",
     )
-    account = account_of(row)
-    options = account_options(account)
-    route = Route(account, options, Rule.ACCOUNT, account_endpoint(account, options))
-    report = probe(route)
+    report = probe(account_route(account_of(row)))
     assert report.ok
     assert (report.target.kind, report.target.name) == ("account", "club")
     assert report.stage("MAIL").facts["sender"] == "office@example.com"
@@ -301,13 +299,38 @@ def test_the_proxy_looks_the_name_up(scripted_server: ServerFactory) -> None:
 def test_a_guarded_account_is_not_told_where_a_name_leads(server: ScriptedServer) -> None:
     """A check must not be a way to ask the site's internal DNS."""
     row = SMTPAccount(slug="club", host="mail.example", port=25, authentication="none")
-    account = account_of(row)
-    options = account_options(account)
-    route = Route(account, options, Rule.ACCOUNT, account_endpoint(account, options))
-    report = probe(route, resolve=resolving("10.1.2.3"))
+    report = probe(account_route(account_of(row)), resolve=resolving("10.1.2.3"))
     assert failure(report).name == "CONNECT"
     assert report.stage("DNS").status == "skipped"
     assert "10.1.2.3" not in json.dumps(report.to_dict())
+
+
+def test_a_guarded_account_may_not_use_any_port(server: ScriptedServer) -> None:
+    row = SMTPAccount(slug="club", host="mail.example", port=8025, authentication="none")
+    report = probe(account_route(account_of(row)), resolve=resolving("10.1.2.3"))
+    assert failure(report).name == "CONNECT"
+    assert failure(report).reply is None
+
+
+def test_limits_of_accounts_that_can_not_be_read(settings: Any) -> None:
+    settings.SMTPAUTH = {"ALLOWED_PORTS": "all"}
+    row = SMTPAccount(slug="club", host="mail.example", port=25, authentication="none")
+    report = probe(account_route(account_of(row)))
+    assert failure(report).name == "CONFIGURATION"
+    assert "ALLOWED_PORTS" in str(report.error)
+
+
+def test_local_mailboxes_over_a_unix_socket(
+    scripted_server: ServerFactory, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "lmtp")
+    server = scripted_server(address=path, replies={"EHLO": b"502 LHLO, please\r\n"})
+    route = backend_for(server, host=path, port=None, protocol="lmtp").route(EmailMessage())
+    report = probe(route, Plan(reuse=True))
+    assert report.ok
+    assert report.stage("TLS").facts["why"].startswith("none: what is sent does not leave")
+    assert report.findings == ()
+    assert server.connections[0].verbs[0] == "LHLO"
 
 
 # -- failures, stage by stage
