@@ -53,7 +53,7 @@ from .failure import Failure
 from .finding import Finding
 from .plan import FAMILIES, USUAL, Plan, limited, sender_of
 from .report import STAGES, Report, StageReport, StageStatus, Target
-from .said import declared_size, last_said, mail, mailed_from, rcpts, together
+from .said import concerns_mailbox, declared_size, last_said, mail, mailed_from, rcpts, together
 from .secret_facts import facts_about_secret
 from .seen import (
     Seen,
@@ -218,6 +218,7 @@ class _Check:
         """The stage has failed, and with it the check."""
         if isinstance(error, SMTPError):
             say_more(error, self._route)
+            error.peer = error.peer or self._route.endpoint.name
             draft.reply = error.reply or draft.reply
         self._error = error
         draft.status = "failed"
@@ -511,7 +512,8 @@ class _Check:
         draft.findings += findings
 
     def _say_to(self, draft: _Draft, envelope: Envelope) -> None:
-        """The own address may be one that gets no mail: then it is no failure."""
+        """The own address may be one that gets no mail: that is no failure. A refusal that has
+        other reasons (no log-in, no relaying) is one, and so is a refusal of who was asked for."""
         answers: dict[str, Reply] = {}
         for command in rcpts(envelope):
             answers[command.argument] = self._ask(draft, command)
@@ -528,7 +530,8 @@ class _Check:
             reply=draft.reply,
             recipients={a: (r.code, "\n".join(r.lines).encode()) for a, r in refused.items()},
         )
-        if self._plan.recipients and len(refused) == len(answers):
+        own = not self._plan.recipients and concerns_mailbox(draft.reply)
+        if not own and len(refused) == len(answers):
             raise error
         finding = replace(self._explained(error, "RCPT"), severity="warning")
         draft.findings.append(finding)

@@ -14,6 +14,8 @@ from ..smtp.transcript import Event
 from ..smtp.wire import Wire
 
 _SENDER: Final = re.compile(r"MAIL FROM:<(.*?)>(?: |$)")
+#: Codes that speak of a mailbox where no enhanced code says more (RFC 5321 4.2.2).
+_OF_MAILBOXES: Final = frozenset({550, 551, 552})
 _DECLARED_SIZE: Final = re.compile(r" SIZE=(\d+)")
 
 
@@ -45,6 +47,17 @@ def mailed_from(events: Iterable[Event]) -> str:
     """The sender's address, as MAIL told it."""
     found = (_SENDER.match(event.text) for event in events if event.direction == "C")
     return next((match[1] for match in found if match), "")
+
+
+def concerns_mailbox(reply: Reply) -> bool:
+    """Whether a refusal of RCPT speaks of the recipient's mailbox (RFC 3463 3.2, 3.3), or is for
+    now only; not of who may send."""
+    if reply.klass == 4:
+        return True
+    if reply.enhanced is None:
+        return reply.code in _OF_MAILBOXES
+    about_sender = reply.enhanced.subject == 1 and reply.enhanced.detail in (7, 8)
+    return reply.enhanced.subject in (1, 2) and not about_sender
 
 
 def declared_size(events: Iterable[Event]) -> int | None:

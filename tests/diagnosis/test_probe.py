@@ -446,6 +446,27 @@ def test_a_recipient_that_is_refused(
         assert report.stage("RSET").status == "ok"
 
 
+@pytest.mark.parametrize(
+    ("reply", "ok"),
+    [
+        (b"550 5.1.1 unknown\r\n", True),
+        (b"550 5.2.1 disabled\r\n", True),
+        (b"550 no such user\r\n", True),
+        (b"450 4.7.1 greylisted\r\n", True),
+        (b"554 5.7.1 relay access denied\r\n", False),
+        (b"530 5.7.0 log in first\r\n", False),
+        (b"550 5.1.8 sender's domain not found\r\n", False),
+        (b"553 not yours\r\n", False),
+    ],
+)
+def test_why_the_own_address_is_refused(
+    scripted_server: ServerFactory, reply: bytes, ok: bool
+) -> None:
+    report = probe(route_to(scripted_server(replies={"RCPT": reply})))
+    assert report.ok is ok
+    assert report.stage("RCPT").status == ("warning" if ok else "failed")
+
+
 def test_one_of_two_recipients(scripted_server: ServerFactory) -> None:
     server = scripted_server(replies={"RCPT:nobody@example.org": b"550 5.1.1 unknown\r\n"})
     plan = Plan(sender="a@example.com", recipients=("nobody@example.org", "you@example.org"))
