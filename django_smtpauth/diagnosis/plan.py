@@ -24,7 +24,7 @@ class Plan:
     stop_after: the last stage, one of `STAGES`; empty: all of them.
     sender: of the envelope that is tried and taken back; None: the account's own address; empty:
         the null reverse-path. recipients: none: the sender is the recipient.
-    message: is sent; then its own envelope is what is tried.
+    message: is sent, unless the check ends before that; then its own envelope is what is tried.
     reuse: try an envelope twice in one group, and how the server takes chunks.
     data_probe: ask for a 354, over a connection of its own that is closed without a message.
         Servers log that as a connection that was lost.
@@ -35,7 +35,7 @@ class Plan:
     siblings: the ports that are knocked at when the server's own is silent.
     mailer: the alias of MAILERS that the route came from, for the report.
 
-    Raises ValueError for a stage or family that there is not.
+    Raises ValueError for a stage or family that there is not, and a message for nobody.
     """
 
     stop_after: str = ""
@@ -56,6 +56,14 @@ class Plan:
             raise ValueError(f"stop_after must be one of {', '.join(STAGES)}.")
         if self.family not in (None, *FAMILIES):
             raise ValueError(f"family must be 4 or 6, not {self.family!r}.")
+        if self.message is not None and not self.message.recipients():
+            raise ValueError("The message has no recipients.")
+
+    @property
+    def delivers(self) -> bool:
+        """Whether a message is sent."""
+        last = STAGES.index(self.stop_after or STAGES[-1])
+        return self.message is not None and last >= STAGES.index("DELIVERY")
 
 
 #: All stages, and nothing is mailed.

@@ -137,7 +137,8 @@ class _Check:
         self._began = clock()
         self._end = self._began + plan.total_seconds
         self._route = limited(route, plan)
-        self._seen = Seen(self._route, datetime.datetime.now(datetime.timezone.utc))
+        self._began_at = _now()
+        self._seen = Seen(self._route, self._began_at)
         self._stages: list[StageReport] = []
         self._drafts: dict[str, _Draft] = {}
         self._open: Connection | None = None
@@ -161,7 +162,7 @@ class _Check:
             self._result,
             tuple(e._replace(time=e.time - self._began) for e in merged(*self._logs)),
             self._clock() - self._began,
-            self._seen.now,
+            self._began_at,
             self._error,
         )
 
@@ -169,8 +170,9 @@ class _Check:
         way = self._configuration()
         self._connect(way)
         self._opening()
-        if self._plan.message is not None:
-            self._deliver(self._plan.message)
+        message = self._plan.message
+        if message is not None and self._plan.delivers:
+            self._deliver(message)
         else:
             self._rehearse()
         if self._plan.reuse:
@@ -399,7 +401,7 @@ class _Check:
         """A step has succeeded."""
         seen = self._seen
         if draft.name == "GREETING":
-            seen.greeting = draft.reply
+            seen.greeting, seen.now = draft.reply, _now()
             draft.facts["clock_skew"] = clock_skew(seen)
         elif draft.name == "TLS" and seen.tls is not None:
             draft.reply = None
@@ -641,3 +643,7 @@ class _Check:
                     raise ContentRefused(
                         stage=command.verb.stage, command=command.shown, reply=reply
                     )
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.timezone.utc)

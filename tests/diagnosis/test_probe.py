@@ -200,6 +200,8 @@ def test_a_plan_that_can_not_be() -> None:
         Plan(stop_after="connect")
     with pytest.raises(ValueError, match="4 or 6"):
         Plan(family=5)
+    with pytest.raises(ValueError, match="no recipients"):
+        Plan(message=letter(to=[]))
 
 
 def test_an_unsaved_account(server: ScriptedServer, certificates: Certificates) -> None:
@@ -570,6 +572,18 @@ def test_a_message_is_mailed_when_it_is_given(
     server.settle(1)
     assert len(server.connections) == 1
     assert server.connections[0].verbs[-1] == "QUIT"
+
+
+@pytest.mark.parametrize("last", ["CONFIGURATION", "AUTH", "MAIL", "RCPT", "RSET"])
+def test_a_check_that_ends_before_delivery_mails_nothing(
+    scripted_server: ServerFactory, last: str
+) -> None:
+    server = scripted_server()
+    report = probe(route_to(server), Plan(message=letter(), stop_after=last))
+    assert report.ok
+    assert report.result is None
+    server.settle(len(server.connections))
+    assert_nothing_mailed(server)
 
 
 @pytest.mark.parametrize(
