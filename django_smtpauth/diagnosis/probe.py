@@ -72,6 +72,9 @@ if TYPE_CHECKING:
 #: What a stage may fail with; anything else is a mistake of the program.
 PROBLEMS: Final = (SMTPError, SecretUnreadable, OSError, ImproperlyConfigured)
 
+#: What a session has had when an envelope was tried, or a message sent, and two more follow.
+_ENVELOPES: Final = 3
+
 Progress = Callable[[StageReport], None]
 
 
@@ -581,12 +584,19 @@ class _Check:
             self._fail(draft, result.error)
         if result.refused:
             draft.status = "failed"
+            replies = (result.recipients[address].reply for address in result.refused)
+            some = RecipientsRefused(stage="RCPT", reply=next(filter(None, replies), None))
+            draft.findings.append(self._explained(some, draft.name))
         self._finish(draft)
 
     def _reuse(self) -> None:
         """Whether an envelope can be said twice at once, and chunks be refused safely."""
         if self._open is None:
             self._skip("REUSE", "the server ended the connection")
+            return
+        most = self._open.extensions.limits.mails
+        if most is not None and most < _ENVELOPES:
+            self._skip("REUSE", f"the server takes {most} messages over one connection")
             return
         with self._stage("REUSE") as draft:
             envelope = self._envelope()
@@ -631,7 +641,8 @@ class _Check:
 
     def _ask_for_data(self) -> None:
         """354, and a connection that is closed without a dot: nothing was mailed."""
-        self._connection.close()
+        if self._open is not None:
+            self._open.close()
         with self._stage("DATA") as draft:
             self._reach(dial_of(self._route, resolve=self._look_up))
             self._connection.until = self._stage_end()

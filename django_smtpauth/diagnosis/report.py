@@ -104,7 +104,8 @@ class Report:
     stages: in the order in which they ended; those that were not reached are last, "skipped".
     result: of the message, None when none was to be sent or it was not reached.
     transcript: the redacted dialogue; times are seconds since the check began.
-    seconds: all of it. began: aware. error: why it failed, None when it did not; not in JSON.
+    seconds: all of it. began: aware. error: why it failed; None when it did not, and when some of
+        a message's recipients were refused. It is not in JSON.
     """
 
     target: Target

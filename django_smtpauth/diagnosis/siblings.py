@@ -18,6 +18,8 @@ from ..smtp.tls import Security
 
 #: The ports of mail, in the order in which they are recommended.
 PORTS: Final = (465, 587, 2525, 25)
+#: Those at which TLS comes first (RFC 8314 3.3).
+IMPLICIT: Final = frozenset({465})
 #: Seconds for all of them together.
 PATIENCE: Final = 5.0
 
@@ -71,7 +73,7 @@ def knock(
 
 def _knock(route: Route, port: int, end: float, resolve: Resolve) -> Knock:
     """With implicit TLS where that is the rule; elsewhere the server speaks first."""
-    implicit = port == Security.IMPLICIT_TLS.default_port
+    implicit = port in IMPLICIT
     seconds = max(end - time.monotonic(), 0.001)
     endpoint = replace(
         route.endpoint,

@@ -610,8 +610,41 @@ def test_a_message_for_some(scripted_server: ServerFactory) -> None:
     message = letter(to=["you@example.org", "nobody@example.org"])
     report = probe(route_to(server), Plan(message=message))
     assert not report.ok
-    assert report.stage("DELIVERY").status == "failed"
+    delivery = report.stage("DELIVERY")
+    assert delivery.status == "failed"
+    assert delivery.findings[0].steps
+    assert report.error is None
     assert len(server.accepted) == 1
+
+
+def test_a_message_that_can_not_be_composed(scripted_server: ServerFactory) -> None:
+    server = scripted_server()
+    report = probe(route_to(server), Plan(message=letter(subject="a\nb")))
+    assert failure(report).name == "DELIVERY"
+    assert report.stage("MAIL").facts["why"] == "not reached"
+    assert_nothing_mailed(server)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_server_that_takes_two_messages_a_session(
+    scripted_server: ServerFactory, given: bool
+) -> None:
+    server = scripted_server(extensions=["PIPELINING", "LIMITS MAILMAX=2"])
+    report = probe(route_to(server), Plan(message=letter() if given else None, reuse=True))
+    assert report.ok
+    why = report.stage("REUSE").facts["why"]
+    assert why == "the server takes 2 messages over one connection"
+    assert report.stage("QUIT").status == "ok"
+
+
+def test_a_server_that_says_goodbye_behind_its_verdict(scripted_server: ServerFactory) -> None:
+    bye = Answer(b"250 2.0.0 ok\r\n421 4.3.2 bye\r\n", Then.CLOSE)
+    plan = Plan(message=letter(), reuse=True, data_probe=True)
+    report = probe(route_to(scripted_server(replies={"CONTENT": bye})), plan)
+    assert report.ok
+    assert report.stage("DATA").status == "ok"
+    for name in ("REUSE", "QUIT"):
+        assert report.stage(name).facts["why"] == "the server ended the connection"
 
 
 def test_a_message_whose_verdict_never_comes(scripted_server: ServerFactory) -> None:
@@ -652,6 +685,14 @@ def test_reuse_without_pipelining(scripted_server: ServerFactory) -> None:
     server = scripted_server(extensions=[])
     facts = probe(route_to(server), Plan(reuse=True)).stage("REUSE").facts
     assert facts == {"pipelining": False, "commands": 6, "replies": [250] * 6}
+
+
+def test_an_envelope_that_is_taken_once(scripted_server: ServerFactory) -> None:
+    answers: list[Any] = [Answer(), Answer(), REFUSED]
+    server = scripted_server(extensions=[], replies={"MAIL": answers})
+    report = probe(route_to(server), Plan(reuse=True))
+    assert report.stage("REUSE").facts["replies"] == [250, 250, 250, 550]
+    assert report.stage("QUIT").reply is not None
 
 
 def test_a_server_that_runs_chunks_as_commands(scripted_server: ServerFactory) -> None:
