@@ -15,6 +15,7 @@ from .conf import smtpauth_settings
 from .current import chosen_account
 from .secrets.client_certificate import ClientCertificate
 from .secrets.errors import SecretUnreadable
+from .sending import health
 from .sending.accounts import Account, account_of
 from .sending.delivery import Batch, Lines
 from .sending.explaining import explain_failure
@@ -208,7 +209,7 @@ class EmailBackend(BaseEmailBackend):
                 route = self.route()
                 if self._lines.find(route) is not None:
                     return False
-                self._lines.put(route, self._lines.take(route))
+                self._lines.put(route, self._opened(route))
             except ImproperlyConfigured as error:
                 if says_no_server(error):
                     return False
@@ -222,6 +223,13 @@ class EmailBackend(BaseEmailBackend):
                 explain_failure(error, route)
                 raise
             return True
+
+    def _opened(self, route: Route) -> Connection:
+        try:
+            return self._lines.take(route)
+        except (OSError, SecretUnreadable) as error:
+            health.note_unopened(route, error)
+            raise
 
     def close(self) -> None:
         """Closes every connection of this backend. Never raises."""
@@ -240,7 +248,7 @@ class EmailBackend(BaseEmailBackend):
         if not email_messages:
             return 0
         with self._lock:
-            batch = Batch(self._lines, self.route)
+            batch = Batch(self._lines, self.route, health.note)
             try:
                 batch.send(email_messages)
             finally:

@@ -30,6 +30,7 @@ from django_smtpauth.choices import (
 )
 from django_smtpauth.conf import smtpauth_settings
 from django_smtpauth.current import smtp_account
+from django_smtpauth.names import ExactCharField, ExactSlugField
 from django_smtpauth.secrets.destination import Destination, normalise_host, normalise_lines
 from django_smtpauth.secrets.fields import EncryptedTextField
 from django_smtpauth.secrets.token import SealingContext
@@ -123,8 +124,8 @@ class SMTPAccount(AuditedRow):
     **The provider** (`preset`) fills in host, port and security where no host is given.
     """
 
-    scope = models.CharField(_("scope"), max_length=63, blank=True, default="")
-    slug = models.SlugField(_("short name"), max_length=63, db_index=False)
+    scope = ExactCharField(_("scope"), max_length=63, blank=True, default="")
+    slug = ExactSlugField(_("short name"), max_length=63, db_index=False)
     label = models.CharField(_("label"), max_length=100, blank=True)
     notes = models.TextField(_("notes"), blank=True)
     enabled = models.BooleanField(_("enabled"), default=True)
@@ -427,7 +428,7 @@ class SMTPAccount(AuditedRow):
         """What does not go together: the field to correct, and how."""
         if self.select_by_from and not self.from_email:
             message = _("An account that is chosen by its From address needs one.")
-            yield "from_email", ValidationError(message, code="required")
+            yield "from_email", ValidationError(message, code="missing")
         yield from self._log_in_contradictions()
         unprotected = self.security == Security.NONE
         if is_path(self.host) and not unprotected:
@@ -447,19 +448,19 @@ class SMTPAccount(AuditedRow):
     def _log_in_contradictions(self) -> Iterator[tuple[str, ValidationError]]:
         if self.authentication == Authentication.PASSWORD and self.password and not self.username:
             message = _("A password needs its user name.")
-            yield "username", ValidationError(message, code="required")
+            yield "username", ValidationError(message, code="missing")
         if bool(self.client_key) != bool(self.client_certificate):
             missing, message = (
                 ("client_certificate", _("A key needs its certificate."))
                 if self.client_key
                 else ("client_key", _("A certificate needs its key."))
             )
-            yield missing, ValidationError(message, code="required")
+            yield missing, ValidationError(message, code="missing")
         if self.authentication != Authentication.CERTIFICATE:
             return
         if not self.client_certificate:
             message = _("Paste the certificate that logs in, and its key.")
-            yield "client_certificate", ValidationError(message, code="required")
+            yield "client_certificate", ValidationError(message, code="missing")
         if self.security == Security.NONE:
             message = _("A client certificate needs TLS: choose STARTTLS or implicit TLS.")
             yield "security", ValidationError(message, code="certificate")

@@ -5,6 +5,9 @@
                                 settings have it
     smtp_server(**behaviour)    a scripted server that is the site's server as well
     make_account(slug, server)  a saved account at a scripted server, which is an internal host
+    run_site(code)              a process of its own, with one default account, `club`, at
+                                `run_site.server`, and a database in the file
+                                `run_site.database`
     dials                       (host, port) of every connection that a batch tries
 
 A module imports the fixtures that it uses, `_fresh_process` among them: it is used by itself.
@@ -14,8 +17,13 @@ from __future__ import annotations
 
 import email
 import email.policy
+import os
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable, Iterable
 from email.message import EmailMessage as ParsedMessage
+from pathlib import Path
 from typing import Any
 
 import django
@@ -43,6 +51,8 @@ MAILERS_MODE = hasattr(django_settings, "MAILERS") and django.VERSION >= (6, 1)
 
 needs_mailers = pytest.mark.skipif(not MAILERS_MODE, reason="for settings with MAILERS")
 needs_legacy = pytest.mark.skipif(MAILERS_MODE, reason="for settings without MAILERS")
+
+ROOT = Path(__file__).parents[1]
 
 MailSettings = Callable[..., None]
 AccountFactory = Callable[..., SMTPAccount]
@@ -98,6 +108,57 @@ def make_account(settings: Any) -> AccountFactory:
         return account
 
     return make
+
+
+@pytest.fixture
+def run_site(tmp_path: Path, scripted_server: ServerFactory) -> Any:
+    """Runs code on a site with one default account, whose server the test gets to see."""
+    server = scripted_server(users={"club": "secret"})
+    database = str(tmp_path / "site.sqlite3")
+    prelude = f"""
+        import django
+        django.setup()
+        from django.conf import settings
+        from django.core.mail import send_mail
+        from django.core.management import call_command
+        from django.db import connection, transaction
+        from django.test.utils import CaptureQueriesContext
+        from django_smtpauth.models import SMTPAccount
+
+        def account(**fields):
+            where = dict(host="127.0.0.1", port={server.port}, internal_host=True)
+            fields = where | dict(security="none") | fields
+            return SMTPAccount(username="club", password="secret", **fields)
+
+        def send(name="a"):
+            return send_mail("S", "B", name + "@example.com", ["to@example.org"])
+
+        call_command("migrate", verbosity=0)
+        account(slug="club", is_default=True).save()
+    """
+
+    def run(code: str) -> Any:
+        environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.file_database_settings",
+            "TEST_DATABASE": database,
+            "TEST_KEY": generate_key(),
+            "PYTHONPATH": str(ROOT),
+        }
+        script = textwrap.dedent(prelude) + textwrap.dedent(code)
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return done
+
+    run.database = database  # type: ignore[attr-defined]
+    run.server = server  # type: ignore[attr-defined]
+    return run
 
 
 @pytest.fixture

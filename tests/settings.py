@@ -1,5 +1,10 @@
-"""Settings of the test suite; SMTPAUTH_TEST_MAILERS=1 selects Django 6.1's MAILERS form."""
+"""Settings of the test suite.
 
+SMTPAUTH_TEST_MAILERS=1 selects Django 6.1's MAILERS form. SMTPAUTH_TEST_DATABASE is the setting
+DATABASES["default"] as JSON; without it the tests use SQLite in memory.
+"""
+
+import json
 import os
 
 SECRET_KEY = "tests-only-" + "x" * 40
@@ -38,7 +43,17 @@ TEMPLATES = [
         },
     }
 ]
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+DATABASES = {
+    "default": json.loads(
+        os.environ.get("SMTPAUTH_TEST_DATABASE")
+        or '{"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}'
+    )
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.mysql":
+    # It needs no compiler, as mysqlclient, which Django knows, does on Linux.
+    import pymysql
+
+    pymysql.install_as_MySQLdb()
 STATIC_URL = "static/"
 
 if os.environ.get("SMTPAUTH_TEST_MAILERS"):

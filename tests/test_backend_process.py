@@ -2,11 +2,6 @@
 
 import asyncio
 import logging
-import os
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -20,7 +15,6 @@ from django.urls import path
 from django.utils.log import AdminEmailHandler
 
 from django_smtpauth.models import SMTPAccount
-from django_smtpauth.secrets.keyring import generate_key
 from django_smtpauth.smtp import ConnectError, DeliveryInDoubt
 from tests.backend_fixtures import (  # noqa: F401
     MAILERS_MODE,
@@ -33,13 +27,13 @@ from tests.backend_fixtures import (  # noqa: F401
     message,
     needs_legacy,
     people,
+    run_site,
     senders,
     smtp_server,
 )
 from tests.servers.scripted import CLOSE
 
 REFUSED = b"550 5.1.1 <to@example.org> unknown here\r\n"
-ROOT = Path(__file__).parents[1]
 
 
 def send(name="a"):
@@ -247,56 +241,7 @@ def test_in_an_atomic_block_after_an_integrity_error(
 # In a process of its own, with a database in a file
 
 
-@pytest.fixture
-def run_site(tmp_path, scripted_server):
-    """Runs code on a site with one default account, whose server the test gets to see."""
-    server = scripted_server(users={"club": "secret"})
-    prelude = f"""
-        import django
-        django.setup()
-        from django.conf import settings
-        from django.core.mail import send_mail
-        from django.core.management import call_command
-        from django.db import connection, transaction
-        from django.test.utils import CaptureQueriesContext
-        from django_smtpauth.models import SMTPAccount
-
-        def account(**fields):
-            where = dict(host="127.0.0.1", port={server.port}, internal_host=True)
-            fields = where | dict(security="none") | fields
-            return SMTPAccount(username="club", password="secret", **fields)
-
-        def send(name="a"):
-            return send_mail("S", "B", name + "@example.com", ["to@example.org"])
-
-        call_command("migrate", verbosity=0)
-        account(slug="club", is_default=True).save()
-    """
-
-    def run(code):
-        environment = {
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "tests.file_database_settings",
-            "TEST_DATABASE": str(tmp_path / "site.sqlite3"),
-            "TEST_KEY": generate_key(),
-            "PYTHONPATH": str(ROOT),
-        }
-        script = textwrap.dedent(prelude) + textwrap.dedent(code)
-        done = subprocess.run(
-            [sys.executable, "-c", script],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stderr
-        return done
-
-    run.server = server
-    return run
-
-
-def test_the_caller_s_transaction_is_left_alone(run_site):
+def test_the_caller_s_transaction_is_left_alone(run_site):  # noqa: F811
     run_site(
         """
         from django.db import IntegrityError
@@ -318,7 +263,7 @@ def test_the_caller_s_transaction_is_left_alone(run_site):
     assert all(one.authenticated for one in run_site.server.connections)
 
 
-def test_a_coroutine_sends_over_an_account(run_site):
+def test_a_coroutine_sends_over_an_account(run_site):  # noqa: F811
     run_site(
         """
         import asyncio
@@ -333,7 +278,7 @@ def test_a_coroutine_sends_over_an_account(run_site):
     assert run_site.server.connections[0].authenticated
 
 
-def test_a_database_that_goes_away_stops_no_mail(run_site):
+def test_a_database_that_goes_away_stops_no_mail(run_site):  # noqa: F811
     done = run_site(
         """
         assert send("a") == 1
@@ -349,7 +294,7 @@ def test_a_database_that_goes_away_stops_no_mail(run_site):
     assert done.stderr.count("could not be read") == 1
 
 
-def test_an_account_is_used_once_it_is_committed(run_site):
+def test_an_account_is_used_once_it_is_committed(run_site):  # noqa: F811
     run_site(
         """
         from django.core.mail import EmailMessage

@@ -39,15 +39,18 @@ def test_accounts_of_the_first_schema_keep_their_secrets(first_schema, settings)
     old.objects.create(
         uuid=row, slug="club", host="smtp.example.com", password=token, timeout=9, **fields
     )
-    old.objects.create(slug="plain", host="relay.example.com", scope="shop")
+    old.objects.create(slug="plain", host="relay.example.com", scope="shop", timeout=0.2)
+    # Where the column itself takes no negative number, 0 is the least.
+    old.objects.create(slug="senseless", host="relay.example.com", scope="shop", port=0)
 
     migrate_to_the_newest()
 
-    club, plain = SMTPAccount.objects.all()
+    club, plain, senseless = SMTPAccount.objects.all()
     assert club.password.reveal() == "Geheim-42-Wort"
     assert (club.authentication, club.internal_host, club.tls_pin) == ("password", False, "")
     assert (plain.scope, plain.password, plain.client_key) == ("shop", None, None)
-    for account in (club, plain):
+    assert (club.timeout, plain.timeout, senseless.port) == (9, None, 587)
+    for account in (club, plain, senseless):
         account.full_clean()
         account.save()
     assert SMTPAccount.objects.get(slug="club").password.reveal() == "Geheim-42-Wort"

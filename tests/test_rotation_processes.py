@@ -98,6 +98,29 @@ def test_two_rotations_at_once_do_each_row_once(site):
     assert int(site.run(COMPARE, NEW)) == 1_000
 
 
+# In another database
+
+
+def test_the_database_that_was_named(site, tmp_path):
+    site.environment["TEST_SECOND_DATABASE"] = str(tmp_path / "second.sqlite3")
+    site.run(
+        """
+        call_command("migrate", database="second", verbosity=0)
+        for database in ("default", "second"):
+            SMTPAccount.objects.using(database).create(
+                slug="club", host="smtp.example.com", password="secret"
+            )
+        """,
+        OLD,
+    )
+    sources = f"{NEW} {OLD}"
+    printed = site.manage("smtpkeys", "rotate", "--database", "second", sources=sources)
+    assert numbers(printed) == [1, 0, 0, 0]
+    for database, key in (("second", NEW), ("default", OLD)):
+        printed = site.manage("smtpkeys", "verify", "--database", database, sources=key)
+        assert "smtpaccount.password: 1 open, 0 do not." in printed
+
+
 # Many
 
 

@@ -535,7 +535,7 @@ def test_a_password_does_not_leave_without_tls(site, scripted_server, account, m
     account.port, account.username = server.port, "club@example.com"
     account.save()
     text, _ = failing(account="club")
-    assert 'tick "allow a password without TLS" on the account club' in words(text)
+    assert 'tick "allow a password without TLS" of the account club' in words(text)
 
 
 @pytest.mark.django_db
@@ -662,6 +662,32 @@ class TestUsing:
 def test_account_and_using_exclude_each_other():
     with pytest.raises(CommandError, match="not allowed with"):
         run("--account=a", "--using=b")
+
+
+# Explaining what was pasted
+
+BOUNCE = "550 5.7.30 Basic authentication is not supported for Client Submission.\n"
+
+
+def test_a_bounce_from_a_file_is_explained(tmp_path):
+    path = tmp_path / "bounce.txt"
+    path.write_text(BOUNCE)
+    text = run(explain=str(path))
+    assert "Microsoft does not take passwords here any more." in words(text)
+    assert "1. Let this site log in with an access token" in words(text)
+    assert "\nhttps://techcommunity.microsoft.com/" in text
+
+
+def test_a_bounce_from_standard_input_is_explained(monkeypatch):
+    monkeypatch.setattr("sys.stdin", StringIO(BOUNCE))
+    text = run(explain="-")
+    assert "Microsoft does not take passwords" in words(text)
+    assert max(len(line) for line in text.splitlines() if not line.startswith("http")) < 80
+
+
+def test_a_file_that_can_not_be_read(tmp_path):
+    _, error = failing(explain=str(tmp_path / "missing"))
+    assert error.startswith("--explain: ")
 
 
 # As a process

@@ -123,16 +123,17 @@ _SIGNS: Final[tuple[tuple[re.Pattern[str], dict[str, Any]], ...]] = tuple(
 )
 
 _HOST = re.compile(
-    r"(?<![\w.@\-])((?:[a-z0-9][a-z0-9\-]{0,62}\.){1,8}[a-z]{2,24})(?![\w.\-]*@)", re.I
+    r"(?<![\w.@\-])((?:[a-z0-9][a-z0-9\-]{0,62}\.){1,8}[a-z]{2,24})(?![\w.\-]{0,80}@)", re.I
 )
 _NAMED_HOST = re.compile(
-    r"(?:relay=|\bhost |\bH=|Remote-MTA: {0,3}dns; {0,3}|EMAIL_HOST'?\s{0,3}[=:]\s{0,3}'"
+    r"(?:relay=|\bhost |\bH=|Remote-MTA: {0,3}dns; {0,3}|EMAIL_HOST'?\s{0,3}[=:]?\s{0,3}'"
     r"|could not connect to )"
     r"([a-z0-9.\-]{1,253})",
     re.I,
 )
-_PORT = re.compile(r"(?:\]:|EMAIL_PORT'?\s{0,3}[=:]\s{0,3}|\bport |[a-z]:)(\d{2,5})\b", re.I)
-_SETTING = re.compile(r"EMAIL_USE_(SSL|TLS)'?\s{0,3}[=:]\s{0,3}True")
+_PORT = re.compile(r"(?:\]:|EMAIL_PORT'?\s{0,3}[=:]?\s{0,3}|\bport |[a-z]:)(\d{2,5})\b", re.I)
+_ACCOUNT = re.compile(r"\(account ([\w\-]{1,63}), ")
+_SETTING = re.compile(r"EMAIL_USE_(SSL|TLS)'?\s{0,3}[=:]?\s{0,3}True")
 
 
 def read(text: str) -> dict[str, Any]:
@@ -145,7 +146,8 @@ def read(text: str) -> dict[str, Any]:
         **_server(text),
         **reply,
         **signs,
-        "stage": _stage(text, reply["code"]) or signs.get("stage", ""),
+        "stage": _stage(text, reply["code"])
+        or signs.get("stage", "TLS" if signs.get("kind") == "tls" else ""),
     }
 
 
@@ -168,7 +170,9 @@ def _reply(text: str) -> dict[str, Any]:
         for pattern in (_TUPLE, _WITH_STATUS, _WITHOUT_STATUS):
             if match := pattern.search(place):
                 enhanced = match.groupdict().get("enhanced") or ""
-                words = _words(place[match.end() :])
+                # Our own errors go on below their first line, which tells the server.
+                own = _OURS.search(place)
+                words = _words(place[match.end() :]) if own is None else _below(place, own.end())
                 return {"code": int(match["code"]), "enhanced": enhanced, "text": words}
     bare = _BARE_STATUS.search(text)
     return {
@@ -183,6 +187,12 @@ def _words(rest: str) -> str:
     rest = rest[:_LONGEST_WORDS]
     end = _END.search(rest)
     return " ".join(_AGAIN.sub(" ", rest[: end.start()] if end else rest).split())
+
+
+def _below(text: str, start: int) -> str:
+    """What an error of ours says under its headline."""
+    _, _, rest = text[start : start + _LONGEST_WORDS].partition("\n")
+    return " ".join(rest.split())
 
 
 def _stage(text: str, code: int | None) -> str:
@@ -205,7 +215,7 @@ def _place_in_traceback(text: str) -> str:
         ("in starttls", "TLS"),
         ("in login", "AUTH"),
         ("create_connection", "CONNECT"),
-        ("in getreply", "GREETING"),
+        ("getreply", "GREETING"),
     ):
         if method in text:
             return stage
@@ -223,8 +233,10 @@ def _server(text: str) -> dict[str, Any]:
     port = _PORT.search(text)
     number = int(port[1]) if port else 0
     setting = _SETTING.search(text)
+    account = _ACCOUNT.search(text)
     return {
         "host": host,
         "port": number if number <= 65535 else 0,
         "security": {"SSL": "implicit_tls", "TLS": "starttls"}[setting[1]] if setting else "",
+        "account": account[1] if account else "",
     }

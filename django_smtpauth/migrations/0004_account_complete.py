@@ -1,3 +1,5 @@
+from typing import Any
+
 import django.db.models.deletion
 import django.utils.timezone
 from django.db import migrations, models
@@ -7,12 +9,23 @@ import django_smtpauth.secrets.fields
 import django_smtpauth.validators
 
 
+def mend_numbers(apps: Any, schema_editor: Any) -> None:
+    """Numbers that no server was ever reached with would fail the constraints below, halfway
+    where a database can't roll a change of tables back.
+    """
+    account = apps.get_model("smtpauth", "SMTPAccount")
+    rows = account._base_manager.using(schema_editor.connection.alias)
+    rows.exclude(port__range=(1, 65535)).update(port=account._meta.get_field("port").default)
+    rows.exclude(timeout=None).exclude(timeout__range=(1, 3600)).update(timeout=None)
+
+
 class Migration(migrations.Migration):
     dependencies = [
         ("smtpauth", "0003_account_delivery"),
     ]
 
     operations = [
+        migrations.RunPython(mend_numbers, migrations.RunPython.noop),
         migrations.CreateModel(
             name="SMTPAccountHealth",
             fields=[

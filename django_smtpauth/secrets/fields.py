@@ -24,6 +24,7 @@ from django_smtpauth.secrets.formfields import (
     CLEAR,
     SecretFormField,
     SecretInput,
+    SecretWidget,
     refuse_redaction,
 )
 from django_smtpauth.secrets.secret import FreshSecret, Secret, StoredSecret, is_redaction
@@ -179,7 +180,7 @@ class EncryptedTextField(_TextField):
     def formfield(self, **kwargs: Any) -> Any:
         """A write-only field: what an admin or a form proposes as widget would show the value."""
         widget = kwargs.get("widget")
-        if not isinstance(widget, SecretInput):
+        if not isinstance(widget, SecretWidget):
             kwargs["widget"] = SecretInput
         kwargs["form_class"] = SecretFormField
         return models.Field.formfield(self, **kwargs)

@@ -64,16 +64,16 @@ class SecretState:
         return str(_("Stored.") if self.stored else _("Not set."))
 
 
-class SecretInput(forms.PasswordInput):
-    """An always empty password input, the state of what is stored, and a box to remove it."""
-
-    def __init__(self, attrs: dict[str, Any] | None = None) -> None:
-        super().__init__({"autocomplete": "new-password", **(attrs or {})}, render_value=False)
+class SecretWidget(forms.Widget):
+    """An always empty input, the state of what is stored, and a box to remove it."""
 
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
         state = SecretState.of(value)
         attrs = {**(attrs or {})}
-        parts = [super().render(name, None, attrs, renderer), self._state(state)]
+        state_id = f"{attrs.get('id', name)}-state"
+        described = f"{attrs.get('aria-describedby', '')} {state_id}".strip()
+        attrs["aria-describedby"] = described
+        parts = [super().render(name, None, attrs, renderer), self._state(state, state_id)]
         if state.stored and not self.is_required:
             parts.append(self._clear_box(name, attrs))
         content = format_html_join("", "{}", ((part,) for part in parts))
@@ -93,11 +93,15 @@ class SecretInput(forms.PasswordInput):
         return f"{name}-clear"
 
     @staticmethod
-    def _state(state: SecretState) -> SafeString:
+    def _state(state: SecretState, state_id: str) -> SafeString:
         if state.problem:
-            return format_html('<div class="errornote">{}</div>', state.describe())
+            return format_html(
+                '<div class="errornote" id="{}">{}</div>', state_id, state.describe()
+            )
         # Django's admin indents a div of this class, since it expects it beside a label.
-        return format_html('<div><span class="help">{}</span></div>', state.describe())
+        return format_html(
+            '<div><span class="help" id="{}">{}</span></div>', state_id, state.describe()
+        )
 
     def _clear_box(self, name: str, attrs: dict[str, Any]) -> SafeString:
         clear_name = self.clear_name(name)
@@ -111,6 +115,22 @@ class SecretInput(forms.PasswordInput):
             clear_id,
             _("Remove what is stored"),
         )
+
+
+class SecretInput(SecretWidget, forms.PasswordInput):
+    """The one for a secret of one line."""
+
+    def __init__(self, attrs: dict[str, Any] | None = None) -> None:
+        super().__init__({"autocomplete": "new-password", **(attrs or {})}, render_value=False)
+
+
+class SecretTextarea(SecretWidget, forms.Textarea):
+    """The one for a secret of several lines, such as a key in PEM: an `<input>` would lose their
+    ends.
+    """
+
+    def __init__(self, attrs: dict[str, Any] | None = None) -> None:
+        super().__init__({"autocomplete": "off", "spellcheck": "false", **(attrs or {})})
 
 
 class SecretFormField(forms.Field):

@@ -249,9 +249,7 @@ class _Opener:
 
     def secret(self, row: Any, tally: Tally) -> StoredSecret | None:
         """The sealed secret of a row. One without its key is noted, and is None."""
-        # A row of django-simple-history opens only as the version that it keeps.
-        owner = row if hasattr(row, "sealing_context") else getattr(row, "instance", row)
-        secret: StoredSecret | None = getattr(owner, self._column.field.attname)
+        secret: StoredSecret | None = getattr(_owner_of(row), self._column.field.attname)
         if secret is None:
             return None
         key_id = secret.token.key_id
@@ -273,6 +271,17 @@ class _Opener:
     def note(self, row: Any, tally: Tally, problem: SecretUnreadable) -> None:
         slug = str(getattr(row, "slug", ""))
         tally.unreadable.append(Unreadable(self._column, row.pk, slug, problem))
+
+
+def _owner_of(row: Any) -> Any:
+    """The row in which a secret opens. One of django-simple-history is a copy, and opens only as
+    the version that it keeps.
+    """
+    if not hasattr(row, "sealing_context"):
+        version = getattr(row, "instance", None)
+        if hasattr(version, "sealing_context"):
+            return version
+    return row
 
 
 def _restless() -> SecretUnreadable:

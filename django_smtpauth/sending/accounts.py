@@ -277,7 +277,7 @@ class AccountSource:
             thread.start()
         except RuntimeError as error:
             # No thread is to be had, as at the end of the interpreter.
-            self._finish(look, None, _sentence(error))
+            self._finish(look, None, sentence(error))
 
     def _run(self, look: Look) -> None:
         look.thread = threading.get_ident()
@@ -288,11 +288,11 @@ class AccountSource:
                 found = Snapshot(tuple(self._load(entry.database, schema, entry.scope)))
             finally:
                 if not look.surroundings.inline:
-                    _close_connections()
+                    close_connections()
         except NoAccounts as cure:
             found = Snapshot(cure=str(cure))
         except Exception as error:
-            problem = _sentence(error)
+            problem = sentence(error)
         self._finish(look, found, problem)
 
     def _finish(self, look: Look, found: Snapshot | None, problem: str) -> None:
@@ -417,16 +417,22 @@ def surroundings_of(database: str) -> Surroundings:
     return Surroundings(schema, True, connection, blocks)
 
 
-def _close_connections() -> None:
-    """Closes those of this thread."""
+def close_connections() -> None:
+    """Closes those of this thread, for good."""
     for connection in connections.all(initialized_only=True):
-        connection.close()
-        if connection.connection is not None:
-            # SQLite in memory: Django keeps it open, lest the data go with the last connection.
-            connection.connection.close()
+        close_for_good(connection)
 
 
-def _sentence(error: Exception) -> str:
+def close_for_good(connection: Any) -> None:
+    """Closes a connection, even one that holds a database in memory."""
+    connection.close()
+    if connection.connection is not None:
+        # SQLite in memory: Django keeps it open, lest the data go with the last connection.
+        connection.connection.close()
+
+
+def sentence(error: Exception) -> str:
+    """The kind of an error and its first line."""
     first_line = str(error).strip().split("\n")[0]
     return f"{type(error).__name__}: {first_line[:200]}"
 

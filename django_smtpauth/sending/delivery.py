@@ -43,6 +43,8 @@ ALLOW_AUTH_WITHOUT_TLS = 'SMTPAUTH = {"DEFAULTS": {"allow_auth_without_tls": Tru
 _BEFORE_ALL = -1
 
 Router = Callable[[EmailMessage], Route]
+#: Is told what became of each message that met a server, or should have. Must not raise.
+Observer = Callable[[Route, Result], None]
 
 
 class Lines:
@@ -119,13 +121,16 @@ class Batch:
     that is no address, a setting that is wrong, the caller's own exception.
     """
 
-    def __init__(self, lines: Lines, route_of: Router) -> None:
+    def __init__(
+        self, lines: Lines, route_of: Router, observe: Observer = lambda _route, _result: None
+    ) -> None:
         self.sent = 0
         self.failed: list[Result] = []
         self._errors = _First()
         self._mistakes = _First()
         self._lines = lines
         self._route_of = route_of
+        self._observe = observe
         self._down: dict[Route, Exception] = {}
 
     @property
@@ -183,6 +188,7 @@ class Batch:
             error.peer = error.peer or job.route.endpoint.name
             error.transcript = error.transcript or result.transcript
         self._settle(job.index, job.message, result, job.route)
+        self._observe(job.route, result)
 
     def _settle(
         self,

@@ -126,7 +126,7 @@ class Guard:
             if not self._admits((literal,), host):
                 raise self._internal(host)
             return
-        if _says_internal(host):
+        if says_internal(host):
             raise self._internal(host, f"{host} is a name of an internal network")
         try:
             found = resolve(host, port, timeout)
@@ -296,7 +296,7 @@ def _canonical(host: str) -> str:
     return host if is_path(host) else normalise_host(host).removesuffix(".")
 
 
-def _says_internal(host: str) -> bool:
+def says_internal(host: str) -> bool:
     """Whether no public DNS can have this name."""
     name = _canonical(host)
     return "." not in name or f".{name}".endswith(_INTERNAL_ZONES)

@@ -86,7 +86,7 @@ def test_the_check_of_a_database_without_our_table(site: Site) -> None:
         from django.db import transaction
 
         with connection.cursor() as cursor:
-            cursor.execute("DROP TABLE smtpauth_smtpaccount")
+            cursor.execute("DROP TABLE smtpauth_smtpaccount CASCADE")
         with transaction.atomic():
             assert not [m for m in run_checks(databases=["default"]) if "W103" in m.id]
             with connection.cursor() as cursor:

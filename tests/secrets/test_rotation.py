@@ -241,6 +241,7 @@ def test_what_does_not_open_is_named_and_left_alone(accounts, keys):
     assert [token.key_id for token in after[4:]] == [NEW_ID] * 3
 
 
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="no column takes another type here")
 def test_a_row_that_holds_no_destination_does_not_stop_the_rest(accounts):
     sql("UPDATE smtpauth_smtpaccount SET verify = 'maybe' WHERE slug = 'a1'")
     counts, [problem] = rotated()
@@ -389,7 +390,8 @@ class TestTwoSecretsOfOneRow:
         assert problem.reason == "mismatch"
 
     def test_swapped_by_sql(self, vault_model, vault):
-        sql("UPDATE twofold_vault SET first = second, second = first")
+        first, second = (getattr(vault, name).token.text for name in ("first", "second"))
+        sql("UPDATE twofold_vault SET first = %s, second = %s", second, first)
         row = vault_model.objects.get()
         self.unreadable(row.first)
         self.unreadable(row.second)

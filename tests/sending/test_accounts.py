@@ -504,7 +504,7 @@ def test_what_a_test_rolls_back_is_not_remembered(fresh):
     assert current() == []
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db
 def test_a_snapshot_from_a_transaction_that_is_over_is_no_fallback(fresh, monkeypatch):
     with transaction.atomic():
         create()
@@ -583,8 +583,8 @@ def test_the_workers_connection_is_closed(worker, monkeypatch):
     current()
     wrapper, raw = opened
     assert wrapper is not connections["default"]
-    with pytest.raises(Exception, match="closed database"):
-        raw.execute("SELECT 1")
+    with pytest.raises(connection.Database.Error, match=r"closed|^\(0, ''\)$"):
+        raw.cursor().execute("SELECT 1")
 
 
 @pytest.mark.django_db
@@ -593,7 +593,8 @@ def test_without_a_table_there_are_no_accounts_and_no_query_fails(fresh, monkeyp
     with CaptureQueriesContext(connection) as queries:
         snapshot = current_accounts("")
     assert snapshot == Snapshot(cure="Accounts need their table: run `manage.py migrate`.")
-    assert "nowhere" not in str(queries.captured_queries)
+    table = connection.ops.quote_name("nowhere")
+    assert not any(f"FROM {table}" in query["sql"] for query in queries.captured_queries)
     assert caplog.records == []
 
 
@@ -611,7 +612,7 @@ def test_a_table_that_went_away_is_a_problem(fresh, monkeypatch):
     assert current() == []
     source.invalidate()
     monkeypatch.setattr(SMTPAccount._meta, "db_table", "nowhere")
-    assert "no such table: nowhere" in current_accounts("").problem
+    assert "nowhere" in current_accounts("").problem
 
 
 def test_without_a_database_there_are_no_accounts_and_no_warning(fresh, monkeypatch, caplog):

@@ -41,7 +41,7 @@ CONNECTING: Final = (
         field="source_address",
         sources=(
             engine(
-                "no address of smtp.example.com can be reached from 192.0.2.1",
+                "smtp.example.com has no IPv6 address, which the source address 2001:db8::1 needs",
                 "CONNECT",
                 "connect",
                 reason="source-address",

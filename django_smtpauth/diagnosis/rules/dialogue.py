@@ -58,7 +58,7 @@ DIALOGUE: Final = (
         stages=("DATA", "CONTENT"),
         kinds=("timed-out",),
         field="timeout",
-        sources=(engine("the server did not take the content in time", "CONTENT", "timed-out"),),
+        sources=(engine("the server did not answer in time", "CONTENT", "timed-out"),),
     ),
     Rule(
         "envelope.silent",

@@ -159,11 +159,11 @@ LOGIN: Final = (
             _("Check {place} and the certificate: somebody may stand in between."),
             _("Tell whoever runs the server; do not switch verification off."),
         ),
-        reasons=("server-signature", "scram-iterations", "starttls-injection"),
+        reasons=("server-signature",),
         field="host",
         sources=(
             engine(
-                "the server does not prove that it knows the password",
+                "The server does not know the password: its signature is wrong.",
                 "AUTH",
                 "protocol",
                 reason="server-signature",

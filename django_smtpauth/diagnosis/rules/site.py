@@ -48,7 +48,7 @@ SITE: Final = (
         _("No mail server is named"),
         _("Neither the settings nor an account say where mail is to go."),
         (
-            _("Name the server of your mail provider in settings.py, for example as below."),
+            _("Name the server of your mail provider in {place}, for example as below."),
             _("Or add an account in the admin and make it the default."),
         ),
         reasons=("no-server",),
@@ -308,7 +308,7 @@ SITE: Final = (
             _("Use TLS: set {place[security]} to STARTTLS (port 587) or implicit TLS (port 465)."),
             _(
                 "Only if the network up to the server is trusted (a mail catcher in a container): "
-                'tick "allow a password without TLS" on the account {account}.'
+                "tick {place}."
             ),
         ),
         reasons=("auth-without-tls",),
@@ -336,6 +336,7 @@ SITE: Final = (
             ),
         ),
         reasons=("auth-without-tls",),
+        account=False,
         field="allow_auth_without_tls",
         settings=ALLOW_AUTH_WITHOUT_TLS.replace("{", "{{").replace("}", "}}"),
         sources=(

@@ -316,6 +316,28 @@ TLS: Final = (
         ),
     ),
     Rule(
+        "tls.injected",
+        _("Somebody may have written into the connection before TLS"),
+        _(
+            "Words came in clear behind the server's answer to STARTTLS: an attack, or a "
+            "broken server."
+        ),
+        (
+            _("Use implicit TLS (port 465) in {place}, where nothing is said in clear."),
+            _("Tell whoever runs the server, and find out what stands in between."),
+        ),
+        reasons=("starttls-injection",),
+        field="security",
+        sources=(
+            engine(
+                "The server sent octets behind its answer to STARTTLS, outside TLS.",
+                "TLS",
+                "protocol",
+                reason="starttls-injection",
+            ),
+        ),
+    ),
+    Rule(
         "tls.silent",
         _("The TLS handshake does not come to an end"),
         _("The port does not expect TLS at once, or something in between swallows it."),
