@@ -1,6 +1,6 @@
 """What the pages of the admin ask for: proposals while somebody types, and who carries mail."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -83,9 +83,13 @@ def _said(made: Proposal) -> str:
 
 @dataclass(frozen=True)
 class Carrier:
-    """Who carries mail from an address; or the problem that keeps it from being sent."""
+    """Who carries mail from one address to another; or the problem that keeps it from being sent.
+
+    recipient: empty where nobody asked.
+    """
 
     sender: str
+    recipient: str = ""
     route: Route | None = None
     problem: str = ""
 
@@ -98,14 +102,23 @@ class Carrier:
         return f"{text[0].upper()}{text[1:]}."
 
 
-def who_carries(sender: str) -> Carrier:
-    """The account or server that mail from this address goes through by default."""
-    if "@" not in normalized_address(sender):
-        return Carrier(sender, problem=_("Type one address: name@example.com."))
+def who_carries(sender: str, recipient: str = "") -> Carrier:
+    """The account or server that mail between these addresses goes through by default.
+
+    recipient: what SMTPAUTH["CHOOSER"] may look at; the other rules do not.
+    """
+    asked = Carrier(sender, recipient)
+    if any("@" not in normalized_address(a) for a in (sender, recipient or sender)):
+        return replace(asked, problem=_("Type one address: name@example.com."))
+    message = EmailMessage(from_email=sender, to=[recipient] if recipient else [])
     try:
-        return Carrier(sender, default_mailer().route(EmailMessage(from_email=sender)))
+        return replace(asked, route=default_mailer().route(message))
     except ImproperlyConfigured as error:
-        return Carrier(sender, problem=str(error))
+        return replace(asked, problem=str(error))
+    except Exception as error:
+        # Only the site's own function can raise anything else.
+        failed = _("SMTPAUTH[“CHOOSER”] failed for such a message: %(error)s.")
+        return replace(asked, problem=failed % {"error": type(error).__name__})
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import pytest
 from django.core.mail import EmailMessage
 
 from django_smtpauth import backends, conf, smtp
+from django_smtpauth.presets import PRESETS
 from django_smtpauth.sending import guard
 from django_smtpauth.sending.accounts import Account
 from django_smtpauth.sending.credentials import credentials_of
@@ -102,6 +103,10 @@ def test_the_settings_in_the_page_on_internal_hosts(settings: Any) -> None:
     exec(ports, names)
     settings.SMTPAUTH = names["SMTPAUTH"]
     assert 10025 in guard.allowed_ports()
+
+
+def test_the_readme_counts_the_providers() -> None:
+    assert f"for {len(PRESETS)} providers" in (ROOT / "README.md").read_text().replace("\n ", "")
 
 
 def test_the_time_out_table_tells_the_real_limits() -> None:

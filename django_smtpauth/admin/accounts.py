@@ -37,7 +37,7 @@ SHOWN_ONLY = [
     *("failure_words", "created", "changed", "secret_changed"),
 ]
 #: The parameter of the list that asks who carries mail.
-MAIL_FROM = "mail_from"
+MAIL_FROM, MAIL_TO = "mail_from", "mail_to"
 
 
 @admin.register(SMTPAccount)
@@ -149,7 +149,8 @@ class SMTPAccountAdmin(_ModelAdmin):
         if MAIL_FROM in request.GET:
             # Taken away, since the list takes every parameter for a filter.
             parameters = request.GET.copy()
-            carrier = views.who_carries(str(parameters.pop(MAIL_FROM)[-1]).strip())
+            asked = [str(parameters.pop(name, [""])[-1]).strip() for name in (MAIL_FROM, MAIL_TO)]
+            carrier = views.who_carries(*asked)
             request.GET = parameters  # type: ignore[assignment]
             context |= {"carrier": carrier, "carrier_url": self._url_of(carrier)}
         return super().changelist_view(request, context)

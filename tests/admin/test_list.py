@@ -171,8 +171,9 @@ def test_a_mailer_with_a_server_asks_no_account(admin_client, mail_settings, set
 # Who carries mail
 
 
-def answer(client, sender):
-    page = client.get(LIST, {"mail_from": sender}).content.decode()
+def answer(client, sender, recipient=""):
+    query = {"mail_from": sender, "mail_to": recipient}
+    page = client.get(LIST, query).content.decode()
     found = re.search(r'id="smtpauth-carrier-answer">(.*?)</div>', page, re.S)
     return " ".join(html.unescape(re.sub(r"<[^>]*>", "", found[1])).split())
 
@@ -201,6 +202,24 @@ def test_who_carries_mail_of_the_current_scope(admin_client, mail_settings, sett
     SMTPAccount.objects.create(slug="t", host="t.example", scope="tenant", is_default=True)
     settings.SMTPAUTH = {**settings.SMTPAUTH, "SCOPE": "tenant"}
     assert answer(admin_client, "x@example.com").startswith("t, t.example:587")
+
+
+def by_recipient(message):
+    """A chooser that fails where it has nobody to look at."""
+    return "club" if message.to[0].endswith("@example.org") else None
+
+
+def test_who_carries_mail_to_somebody(admin_client, mail_settings, settings, account):
+    mail_settings()
+    SMTPAccount.objects.create(slug="rest", host="r.example", is_default=True)
+    settings.SMTPAUTH = {**settings.SMTPAUTH, "CHOOSER": by_recipient}
+    chosen = 'Club, smtp.example.com:587. SMTPAUTH["CHOOSER"] chose this account.'
+    assert answer(admin_client, "x@example.com", "y@example.org") == chosen
+    default = "rest, r.example:587. This is the default account."
+    assert answer(admin_client, "x@example.com", "y@example.com") == default
+    failed = "SMTPAUTH[“CHOOSER”] failed for such a message: IndexError."
+    assert answer(admin_client, "x@example.com") == failed
+    assert answer(admin_client, "x@example.com", "y") == "Type one address: name@example.com."
 
 
 def test_nobody_carries_mail(admin_client, mail_settings, settings, account):

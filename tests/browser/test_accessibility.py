@@ -1,7 +1,8 @@
 """The pages for everybody: axe-core in light and dark, and a phone's width.
 
 Whole pages are read, Django's parts with ours, on Django 6.1. In 5.2 axe finds links in Django's
-own breadcrumbs and list of what is deleted that only their colour tells apart (link-in-text-block).
+own breadcrumbs and list of what is deleted that only their colour tells apart
+(link-in-text-block).
 """
 
 from datetime import timedelta

@@ -230,7 +230,7 @@ def test_the_box_tells_who_carries_mail(visit, admin, account, mail_settings, ex
     mail_settings()
     page = visit(admin)
     page.goto(LIST)
-    page.get_by_text("Who carries mail from an address, and why?").click()
+    page.get_by_text("Who carries mail from one address to another, and why?").click()
     page.get_by_label("From:").fill("somebody@example.com")
     page.get_by_role("button", name="Tell").click()
     answer = page.locator("#smtpauth-carrier-answer")
