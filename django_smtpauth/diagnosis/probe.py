@@ -227,7 +227,8 @@ class _Check:
             draft.reply = error.reply or draft.reply
         self._error = error
         draft.status = "failed"
-        draft.findings.insert(0, self._explained(error, draft.name))
+        # What the stage itself found out comes first: it knows more.
+        draft.findings.append(self._explained(error, draft.name))
         self._tell(draft)
         raise _Over
 

@@ -1,6 +1,7 @@
 """What works today and deserves a look: each warning is a rule with a stable id.
 
-A rule looks at what a check has seen when its stage has ended, and gives a finding or None.
+A rule looks at what a check has seen when its stage has ended, and gives a finding or None. The
+two about ports explain a failure, and are no warnings.
 """
 
 from __future__ import annotations
@@ -274,7 +275,7 @@ def _hosts(preset: Preset) -> set[str]:
 def _finding(rule: str, stage: str, title: Any, meaning: Any, steps: Any, **more: Any) -> Finding:
     return Finding(
         rule=rule,
-        severity="warning",
+        severity="error" if stage == "CONNECT" else "warning",
         stage=stage,
         title=title,
         meaning=meaning,

@@ -754,7 +754,8 @@ def test_another_port_answers(
     assert set(knocks) == {other.port, plain.port}
     assert knocks[other.port]["security"] == "starttls"
     assert knocks[plain.port]["security"] == "none"
-    finding = next(one for one in report.findings if one.rule == "connect.other-port-answers")
+    finding = report.findings[0]
+    assert (finding.rule, finding.severity) == ("connect.other-port-answers", "error")
     assert finding.field == "port"
     assert str(other.port) in str(finding.title)
     assert "AUTH" not in {verb for one in other.connections for verb in one.verbs}
