@@ -596,7 +596,7 @@ def test_ctrl_c(site, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("django_smtpauth.management.commands.smtptest.check", interrupted)
+    monkeypatch.setattr("django_smtpauth.management.commands.smtptest.probe", interrupted)
     site.use(OURS, host="localhost")
     _, error = failing("you@example.org")
     assert error == "Interrupted. Perhaps the message was sent."

@@ -468,13 +468,17 @@ def _in_order(transaction: Transaction) -> dict[str, RecipientOutcome]:
 def _connect(route: Route, began: float | None) -> Connection:
     try:
         return connect(route.endpoint, dial=dial_of(route), began=began)
-    except NotSupported as error:
-        if error.reason == "auth-without-tls":
-            error.cure = _switch_for_auth_without_tls(route)
+    except SMTPError as error:
+        say_more(error, route)
         raise
-    except TLSError as error:
+
+
+def say_more(error: SMTPError, route: Route) -> None:
+    """Adds to an error of connecting what only the application knows."""
+    if error.reason == "auth-without-tls":
+        error.cure = _switch_for_auth_without_tls(route)
+    elif isinstance(error, TLSError):
         error.message = explain(error) or error.message
-        raise
 
 
 def _switch_for_auth_without_tls(route: Route) -> str:

@@ -27,6 +27,7 @@ from __future__ import annotations
 import re
 import smtplib
 import ssl
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,9 +45,9 @@ _ADDRESS = re.compile(
 )
 
 
-def without_addresses(text: str) -> str:
-    """The text with every e-mail address replaced by `<…>`."""
-    return _ADDRESS.sub("<…>", text)
+def without_addresses(text: str, shown: Callable[[str], str] = lambda _: "<…>") -> str:
+    """The text with every e-mail address replaced by `<…>`, or by what `shown` makes of it."""
+    return _ADDRESS.sub(lambda found: shown(found[0]), text)
 
 
 class SMTPError(smtplib.SMTPException):
