@@ -8,11 +8,13 @@ from django_smtpauth.checks import (
     check_redirection_for_deployment,
     check_settings,
 )
+from django_smtpauth.diagnosis.explain import explain_error
 from django_smtpauth.secrets.checks import (
     check_keys,
     check_keys_for_deployment,
     check_stored_secrets,
 )
+from django_smtpauth.sending import explaining
 from django_smtpauth.sending.accounts import connect_signals
 
 
@@ -26,6 +28,7 @@ class SMTPAuthConfig(AppConfig):
 
     def ready(self) -> None:
         connect_signals()
+        explaining.register(explain_error)
         for check in (check_settings, check_email_settings, check_mailers):
             checks.register(check, "mail")
         checks.register(check_redirection_for_deployment, "mail", deploy=True)

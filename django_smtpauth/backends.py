@@ -18,6 +18,7 @@ from .secrets.errors import SecretUnreadable
 from .sending import health
 from .sending.accounts import Account, account_of
 from .sending.delivery import Batch, Lines
+from .sending.explaining import explain_failure
 from .sending.mailer import backend_options, effective_options, port_of
 from .sending.option_values import InvalidOption, hidden
 from .sending.options import DSN, MessageOptions
@@ -203,6 +204,7 @@ class EmailBackend(BaseEmailBackend):
         """
         with self._lock:
             self._is_open = True
+            route = None
             try:
                 route = self.route()
                 if self._lines.find(route) is not None:
@@ -212,12 +214,14 @@ class EmailBackend(BaseEmailBackend):
                 if says_no_server(error):
                     return False
                 self._is_open = False
+                explain_failure(error)
                 raise
-            except (OSError, SecretUnreadable):
+            except (OSError, SecretUnreadable) as error:
                 self._is_open = False
-                if not self.fail_silently:
-                    raise
-                return None
+                if self.fail_silently:
+                    return None
+                explain_failure(error, route)
+                raise
             return True
 
     def _opened(self, route: Route) -> Connection:

@@ -6,7 +6,8 @@ import ssl
 import pytest
 
 from django_smtpauth.backends import EmailBackend
-from django_smtpauth.diagnosis.check import check
+from django_smtpauth.diagnosis.plan import Plan
+from django_smtpauth.diagnosis.probe import probe
 from django_smtpauth.smtp import AuthenticationRefused, SMTPError, Status
 from tests.backend_fixtures import (  # noqa: F401
     PASSWORD,
@@ -24,6 +25,7 @@ from tests.leaks import shown_by_trackers
 
 TOKEN = "ya29.Geheim-42-Wort"
 MECHANISMS = ["PLAIN", "OAUTHBEARER", "XOAUTH2"]
+LOG_IN = Plan(stop_after="AUTH")
 
 
 @pytest.fixture
@@ -156,7 +158,7 @@ def test_a_check_asks_the_server(scripted_server):
     backend = backend_for(server, username=USER, password=PASSWORD)
     failure_of(backend, [message()])
     for _ in range(2):
-        error = check(backend.route()).error
+        error = probe(backend.route(), LOG_IN).error
         assert isinstance(error, SMTPError)
         assert error.reason == ""
     assert attempts(server) == [("CRAM-MD5", False)] * 3
@@ -169,5 +171,5 @@ def test_a_check_that_succeeds_lets_mail_through_at_once(scripted_server):
     failure_of(backend, [message()])
     users[USER] = PASSWORD  # the provider repaired it
     assert failure_of(backend, [message()]).reason == "refused-before"
-    assert check(backend.route()).error is None
+    assert probe(backend.route(), LOG_IN).error is None
     assert backend.send_messages([message()]) == 1

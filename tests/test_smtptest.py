@@ -374,13 +374,13 @@ def test_the_wrong_protocol_is_told(site, local_mailboxes, scripted_server):
     account.protocol = "smtp"
     account.save()
     text, error = failing(account="local")
-    assert "choose LMTP in the account" in words(text)
+    assert 'choose LMTP in "protocol" of the account local' in words(text)
     assert error == "EHLO failed: nothing was sent."
     server = scripted_server(replies={"LHLO": b"500 5.5.2 What?\r\n"})
     account.protocol, account.host, account.port = "lmtp", server.host, server.port
     account.save()
     text, _ = failing(account="local")
-    assert "Choose SMTP in the account" in words(text)
+    assert 'Choose SMTP in "protocol" of the account local' in words(text)
 
 
 @pytest.fixture
@@ -468,7 +468,7 @@ def test_a_certificate_of_an_unknown_authority(site, server):
     site.use(OURS, **server_options(server))
     text, error = failing()
     assert "does not verify" in words(text)
-    assert "with the option ca_file" in words(text)
+    assert "in the option ca_file" in words(text)
     assert error == "TLS failed: nothing was sent."
 
 
@@ -478,7 +478,7 @@ def test_a_certificate_of_an_unknown_authority(site, server):
     [
         ("wrong_host", "it is for elsewhere.example", "put one of its certificate's names"),
         ("expired", "it expired on 20", "has to renew its certificate"),
-        ("self_signed", "it is self-signed (CN=localhost)", "with the option ca_file"),
+        ("self_signed", "it is self-signed (CN=localhost)", "in the option ca_file"),
         ("other_ca", "its issuer OU=", "ca_file"),
     ],
 )
@@ -535,7 +535,7 @@ def test_a_password_does_not_leave_without_tls(site, scripted_server, account, m
     account.port, account.username = server.port, "club@example.com"
     account.save()
     text, _ = failing(account="club")
-    assert 'tick "allow a password without TLS" on the account club' in words(text)
+    assert 'tick "allow a password without TLS" of the account club' in words(text)
 
 
 @pytest.mark.django_db
@@ -560,7 +560,7 @@ def test_one_recipient_refused_is_a_failure_too(site, server, certificates):
 @pytest.mark.parametrize(
     ("replies", "stage", "advice"),
     [
-        ({"MAIL": b"530 5.7.0 Log in first\r\n"}, "MAIL", "use security 'starttls'"),
+        ({"MAIL": b"530 5.7.0 Log in first\r\n"}, "MAIL", "Give user name and password"),
         ({"MAIL": b"550 5.7.1 Not you\r\n"}, "MAIL", "DEFAULT_FROM_EMAIL"),
         ({"RCPT": b"550 5.7.1 Relaying denied\r\n"}, "RCPT", "give user name and password"),
         ({"CONTENT": Answer(b"", Then.CLOSE)}, "CONTENT", "before you send again"),
@@ -596,7 +596,7 @@ def test_ctrl_c(site, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("django_smtpauth.management.commands.smtptest.check", interrupted)
+    monkeypatch.setattr("django_smtpauth.management.commands.smtptest.probe", interrupted)
     site.use(OURS, host="localhost")
     _, error = failing("you@example.org")
     assert error == "Interrupted. Perhaps the message was sent."
@@ -662,6 +662,32 @@ class TestUsing:
 def test_account_and_using_exclude_each_other():
     with pytest.raises(CommandError, match="not allowed with"):
         run("--account=a", "--using=b")
+
+
+# Explaining what was pasted
+
+BOUNCE = "550 5.7.30 Basic authentication is not supported for Client Submission.\n"
+
+
+def test_a_bounce_from_a_file_is_explained(tmp_path):
+    path = tmp_path / "bounce.txt"
+    path.write_text(BOUNCE)
+    text = run(explain=str(path))
+    assert "Microsoft does not take passwords here any more." in words(text)
+    assert "1. Let this site log in with an access token" in words(text)
+    assert "\nhttps://techcommunity.microsoft.com/" in text
+
+
+def test_a_bounce_from_standard_input_is_explained(monkeypatch):
+    monkeypatch.setattr("sys.stdin", StringIO(BOUNCE))
+    text = run(explain="-")
+    assert "Microsoft does not take passwords" in words(text)
+    assert max(len(line) for line in text.splitlines() if not line.startswith("http")) < 80
+
+
+def test_a_file_that_can_not_be_read(tmp_path):
+    _, error = failing(explain=str(tmp_path / "missing"))
+    assert error.startswith("--explain: ")
 
 
 # As a process

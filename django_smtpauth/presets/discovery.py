@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 #: Servers that are taken from one answer; what stands behind them is ignored.
 MAX_SERVERS: Final = 8
+#: Texts of one name that are read: domains prove with them whose customers they are.
+MAX_TEXTS: Final = 100
 
 _LABEL: Final = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?"
 _HOST: Final = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)+(?!\d+$){_LABEL}")
@@ -108,6 +110,15 @@ def discover(
     return tuple(_hosted(questions.ask(f"{domain}.", "MX"), domain))
 
 
+def texts(name: str, *, seconds: float = 5.0, resolver: Resolver | None = None) -> tuple[str, ...]:
+    """The TXT records of a name, each in one piece; empty: there are none.
+
+    What is not ASCII in them is replaced. Raises DiscoveryUnavailable and DiscoveryFailed.
+    """
+    answer = _Questions(resolver, seconds).ask(f"{name}.", "TXT", MAX_TEXTS)
+    return tuple(b"".join(one.strings).decode("ascii", "replace") for one in answer)
+
+
 def _servers(answer: Iterable[Any], record: Record, domain: str) -> Iterator[Discovered]:
     for entry in answer:
         host = _text(entry.target)
@@ -164,7 +175,7 @@ class _Questions:
         except dns.exception.DNSException as error:
             raise DiscoveryFailed(f"The system names no DNS server: {error}") from None
 
-    def ask(self, name: str, kind: str) -> list[Any]:
+    def ask(self, name: str, kind: str, most: int = MAX_SERVERS) -> list[Any]:
         """The records in the order in which they are to be used; none if there are none."""
         left = self._end - time.monotonic()
         if left <= 0:
@@ -175,4 +186,4 @@ class _Questions:
             return []
         except self._errors as error:
             raise DiscoveryFailed(f"The DNS did not answer about {name[:-1]}: {error}") from None
-        return list(answer.rrset.processing_order())[:MAX_SERVERS] if answer.rrset else []
+        return list(answer.rrset.processing_order())[:most] if answer.rrset else []

@@ -130,6 +130,8 @@ class Preset:
     domains: addresses that belong to the provider, exactly; A-labels in lower case.
     mx_suffixes: names below which the mail exchangers of domains lie that are hosted there.
     authentication: which way to log in works, and what was or will be retired, with dates.
+    spf_include: the name that a domain's SPF record includes so that the provider may send for it.
+    passwords_end: passwords still work and are being withdrawn.
     internal: the server runs on the site's own machine.
     source: the page that says so. checked: when that was last compared.
     """
@@ -147,6 +149,8 @@ class Preset:
     mx_suffixes: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     authentication: tuple[Sentence, ...] = ()
+    passwords_end: bool = False
+    spf_include: str = ""
     sender_policy: SenderPolicy = SenderPolicy.REWRITE
     internal: bool = False
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final
 
-from ..diagnosis.advice import BACKEND
+from ..diagnosis.rules.site import BACKEND
 from ..models import SMTPAccount
 
 #: The first Django that has the setting.

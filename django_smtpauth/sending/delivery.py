@@ -25,6 +25,7 @@ from ..smtp.errors import NotSupported, SMTPError, TimedOut, TLSError
 from ..smtp.transaction import RecipientOutcome, Status, Transaction
 from ..smtp.transcript import Event
 from .composition import compose
+from .explaining import explain_failure, finding_of
 from .log import warn
 from .options import MessageOptions
 from .results import Attempt, Result, attempt_of, queue_id
@@ -161,6 +162,7 @@ class Batch:
                 # The caller's generator failed: what it yielded before is still sent.
                 self._note(_BEFORE_ALL, Result(error=error), error, mistake=True)
                 return
+            route = None
             try:
                 if not message.recipients():
                     continue
@@ -168,7 +170,7 @@ class Batch:
                 submission = compose(message, _options_of(message, route), route.account)
             except Exception as error:
                 mistake = not isinstance(error, SMTPException)
-                self._settle(index, message, Result(error=error), mistake=mistake)
+                self._settle(index, message, Result(error=error), route, mistake=mistake)
                 continue
             transaction = Transaction(submission.envelope, submission.content)
             yield Job(index, message, submission, route, transaction)
@@ -185,11 +187,17 @@ class Batch:
         if isinstance(error, SMTPError):
             error.peer = error.peer or job.route.endpoint.name
             error.transcript = error.transcript or result.transcript
-        self._settle(job.index, job.message, result)
+        self._settle(job.index, job.message, result, job.route)
         self._observe(job.route, result)
 
     def _settle(
-        self, index: int, message: EmailMessage, result: Result, *, mistake: bool = False
+        self,
+        index: int,
+        message: EmailMessage,
+        result: Result,
+        route: Route | None,
+        *,
+        mistake: bool = False,
     ) -> None:
         message.smtp_result = result  # type: ignore[attr-defined]
         if result.sent:
@@ -197,6 +205,7 @@ class Batch:
             if len(result.accepted) < len(result.recipients):
                 _log_partial(result)
         elif result.error is not None:
+            explain_failure(result.error, route)
             _log_failure(result)
             self._note(index, result, result.error, mistake=mistake)
 
@@ -459,13 +468,17 @@ def _in_order(transaction: Transaction) -> dict[str, RecipientOutcome]:
 def _connect(route: Route, began: float | None) -> Connection:
     try:
         return connect(route.endpoint, dial=dial_of(route), began=began)
-    except NotSupported as error:
-        if error.reason == "auth-without-tls":
-            error.cure = _switch_for_auth_without_tls(route)
+    except SMTPError as error:
+        say_more(error, route)
         raise
-    except TLSError as error:
+
+
+def say_more(error: SMTPError, route: Route) -> None:
+    """Adds to an error of connecting what only the application knows."""
+    if error.reason == "auth-without-tls":
+        error.cure = _switch_for_auth_without_tls(route)
+    elif isinstance(error, TLSError):
         error.message = explain(error) or error.message
-        raise
 
 
 def _switch_for_auth_without_tls(route: Route) -> str:
@@ -486,7 +499,9 @@ def _log_failure(result: Result) -> None:
     # The headline tells stage, code and account. Other errors may quote what a visitor typed.
     why = error.headline if isinstance(error, SMTPError) else type(error).__name__
     fate = "may or may not have been sent" if result.in_doubt else "was not sent"
-    warn("Message %s %s: %s", result.message_id or "(not composed)", fate, why)
+    finding = finding_of(error)
+    rule = finding.rule if finding is not None else ""
+    warn("Message %s %s: %s", result.message_id or "(not composed)", fate, why, rule=rule)
 
 
 def _log_partial(result: Result) -> None:

@@ -17,9 +17,12 @@ logger = logging.getLogger("django_smtpauth")
 _handling: ContextVar[bool] = ContextVar("django_smtpauth_handling", default=False)
 
 
-def warn(message: str, *arguments: object) -> None:
-    """One WARNING, unless this send was made by the handler of another record."""
-    _say(logging.WARNING, message, *arguments)
+def warn(message: str, *arguments: object, rule: str = "") -> None:
+    """One WARNING, unless this send was made by the handler of another record.
+
+    rule: the id of the rule that explains it; the record has it as `smtp_rule`.
+    """
+    _say(logging.WARNING, message, *arguments, rule=rule)
 
 
 def inform(message: str, *arguments: object) -> None:
@@ -27,13 +30,13 @@ def inform(message: str, *arguments: object) -> None:
     _say(logging.INFO, message, *arguments)
 
 
-def _say(level: int, message: str, *arguments: object) -> None:
+def _say(level: int, message: str, *arguments: object, rule: str = "") -> None:
     if _handling.get():
         return
     token = _handling.set(True)
     try:
         # A handler that itself fails to send must not change what is said of this message.
         with contextlib.suppress(Exception):
-            logger.log(level, message, *arguments)
+            logger.log(level, message, *arguments, extra={"smtp_rule": rule})
     finally:
         _handling.reset(token)

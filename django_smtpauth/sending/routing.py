@@ -311,6 +311,15 @@ def _reports(account: Account) -> dict[str, Any] | None:
     return {"notify": notify, "ret": account.dsn_ret or None}
 
 
+def account_route(account: Account) -> Route:
+    """The way to this account, whether it is saved or not.
+
+    Raises InvalidOption for a value that no form would have let pass.
+    """
+    options = account_options(account, defaults=default_options())
+    return Route(account, options, Rule.ACCOUNT, account_endpoint(account, options))
+
+
 def account_endpoint(account: Account, options: MailerOptions | None = None) -> Endpoint:
     """The engine's value for an account; its password is opened when the engine asks for it.
 

@@ -12,7 +12,8 @@ business.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from . import commands
 from .delivery import Delivery, Policy, ServerTraits
@@ -20,7 +21,7 @@ from .endpoint import Endpoint
 from .errors import SMTPError
 from .extensions import Extensions
 from .needs import Conversation
-from .opening import Opened, open_session
+from .opening import Opened, Step, opening_steps
 from .refusals import Refusals
 from .session import Session
 from .timeouts import Clock, Patience
@@ -28,6 +29,8 @@ from .tls import PeerFacts
 from .transaction import Transaction
 from .transcript import Event, merged
 from .wire import Wire
+
+T = TypeVar("T")
 
 
 class Client:
@@ -94,14 +97,31 @@ class Client:
         ehlo_name: the client's name. loopback: the peer is this machine, so a secret may go to
         it in clear. story: how the server was reached, for the transcript.
         """
+        for _, step in self.opening(ehlo_name, loopback=loopback, story=story):
+            yield from step
+
+    def opening(
+        self, ehlo_name: str, *, loopback: bool = False, story: str = ""
+    ) -> Iterator[Step]:
+        """As `open()`, in steps: the stage of each (GREETING, TLS, EHLO, AUTH), and the step.
+
+        Each step has to be over before the next one is asked for. With STARTTLS there are two
+        steps of EHLO.
+        """
         self._session.log("*", "CONNECT", story or f"connected to {self.endpoint.server}")
-        self._opened = yield from open_session(
+        yield from opening_steps(
+            self._opened,
             self._wire,
             self.endpoint,
             ehlo_name=ehlo_name,
             loopback=loopback,
             refusals=self._refusals,
         )
+
+    def talk(self, dialogue: Callable[[Wire], Conversation[T]]) -> Conversation[T]:
+        """A dialogue that is no message, as an operation of its own. Raises SMTPError."""
+        self._wire.patience.start()
+        return dialogue(self._wire)
 
     def deliver(
         self,

@@ -6,7 +6,7 @@ import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TypeVar, cast
 
@@ -24,6 +24,7 @@ from .timeouts import Clock
 from .tls import PeerFacts
 from .transaction import Envelope, Transaction
 from .transcript import Event
+from .wire import Wire
 
 T = TypeVar("T")
 #: Called with host, port, seconds and source address; gives a connected socket, with or without
@@ -45,7 +46,11 @@ class Connection:
     peer: the IP address that was reached; a proxy's, when there is one in between.
     began: when the operation began by the clock, dialling included.
     story: how the server was reached, for the transcript; empty: what the channel shows.
+    until: when all that waits must end by the clock, besides what the endpoint says. It may be
+        set anew at any time; None: the endpoint's limits alone.
     """
+
+    until: float | None = None
 
     def __init__(
         self,
@@ -76,6 +81,11 @@ class Connection:
         return self._client.mechanism
 
     @property
+    def is_local(self) -> bool:
+        """Whether the server is this machine: loopback, or a Unix socket."""
+        return self._channel.is_local
+
+    @property
     def extensions(self) -> Extensions:
         """What the server offers, as told after TLS."""
         return self._client.extensions
@@ -96,8 +106,23 @@ class Connection:
 
     def open(self) -> None:
         """Greeting, TLS, EHLO and AUTH as the endpoint says. Raises SMTPError."""
+        for _ in self.opening():
+            pass
+
+    def opening(self) -> Iterator[str]:
+        """As `open()`, in steps: tells the stage of each one that is over. Raises SMTPError.
+
+        Whoever does not go on has a connection on which nothing but `close()` makes sense.
+        """
         name = self.endpoint.ehlo_name or local_name() or _literal(self._channel.local_address)
-        self._run(self._client.open(name, loopback=self._channel.is_local, story=self._story))
+        steps = self._client.opening(name, loopback=self.is_local, story=self._story)
+        for stage, step in steps:
+            self._run(step)
+            yield stage
+
+    def talk(self, dialogue: Callable[[Wire], Conversation[T]]) -> T:
+        """A dialogue that is no message, see `probing`. Raises SMTPError."""
+        return self._run(self._client.talk(dialogue))
 
     def deliver(
         self,
@@ -154,7 +179,7 @@ class Connection:
         """Drives a conversation to its end. Any exception closes the connection."""
         failure: SMTPError
         try:
-            return _drive(conversation, self._channel, self.endpoint, self._clock)
+            return _drive(conversation, self._channel, self.endpoint, self._clock, self.until)
         except SMTPError as error:
             failure = error
         except BaseException:
@@ -182,6 +207,19 @@ def connect(
         `Dialled` that tells more about it.
     began: when the operation began by the clock, if an earlier try is part of it; None: now.
     """
+    connection = reach(endpoint, dial=dial, clock=clock, began=began)
+    connection.open()
+    return connection
+
+
+def reach(
+    endpoint: Endpoint,
+    *,
+    dial: Dial = dial,
+    clock: Clock = time.monotonic,
+    began: float | None = None,
+) -> Connection:
+    """As `connect()`, without a word said: `Connection.open()` is next. Raises SMTPError."""
     began = clock() if began is None else began
     limit = min(endpoint.timeouts.dial, began + endpoint.timeouts.until_content - clock())
     if endpoint.deadline is not None:
@@ -196,18 +234,22 @@ def connect(
         channel = Channel(dialled.sock, relayed=bool(dialled.via))
         # Behind a proxy the peer's address says nothing about the server.
         story = dialled.story(endpoint.server if dialled.via else channel.peer or endpoint.host)
-        connection = Connection(endpoint, channel, clock, began, story)
-        connection.open()
-        return connection
+        return Connection(endpoint, channel, clock, began, story)
     failure.peer = endpoint.name
     raise failure.with_traceback(None) from None
 
 
-def _drive(conversation: Conversation[T], channel: Channel, endpoint: Endpoint, clock: Clock) -> T:
+def _drive(
+    conversation: Conversation[T],
+    channel: Channel,
+    endpoint: Endpoint,
+    clock: Clock,
+    until: float | None,
+) -> T:
     """The loop: gives each need what it asks for, until the conversation returns."""
     with selectors.DefaultSelector() as selector:
         selector.register(channel, channel.wants)
-        waiter = _Waiter(selector, channel, clock)
+        waiter = _Waiter(selector, channel, clock, until)
         try:
             need = next(conversation)
             while True:
@@ -234,16 +276,23 @@ def _call(conversation: Conversation[T], need: Call) -> Need:
 class _Waiter:
     """Waits for one channel, with an end."""
 
-    def __init__(self, selector: selectors.BaseSelector, channel: Channel, clock: Clock) -> None:
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        channel: Channel,
+        clock: Clock,
+        until: float | None,
+    ) -> None:
         self._selector = selector
         self._channel = channel
         self._clock = clock
+        self._until = until
         self._mask = channel.wants
 
     def exchange(self, need: Exchange) -> Arrival:
         """Sends and receives until the need is met, or its time is over."""
         channel = self._channel
-        end = self._clock() + need.timeout
+        end = self._end_of(need.timeout)
         # What was said before is no answer to what is sent now, and it is heard even if its time
         # passed while we were busy. Nothing is handed to a connection that has ended, and
         # nothing when nobody would wait for the answer.
@@ -252,7 +301,7 @@ class _Waiter:
         data = channel.take()
         if data or channel.fault is not None:
             return Arrival(data, channel.handed, channel.fault)
-        if need.out and need.timeout <= 0:
+        if need.out and end <= self._clock():
             return Arrival(b"", channel.handed, _too_late())
         channel.flush()
         while True:
@@ -266,7 +315,7 @@ class _Waiter:
 
     def start_tls(self, need: StartTLS, endpoint: Endpoint) -> Handshake:
         """Does the handshake."""
-        end = self._clock() + need.timeout
+        end = self._end_of(need.timeout)
         try:
             self._channel.begin_tls(endpoint.tls.context(), endpoint.host)
             while (facts := self._channel.handshake()) is None:
@@ -278,6 +327,11 @@ class _Waiter:
             fault = TLSError(f"TLS can't be set up: {error}", stage="TLS", reason="tls-setup")
             return Handshake(None, fault)
         return Handshake(facts)
+
+    def _end_of(self, seconds: float) -> float:
+        """When a need that has so many seconds must be met."""
+        end = self._clock() + seconds
+        return end if self._until is None else min(end, self._until)
 
     def _wait(self, end: float) -> bool:
         """Waits until something can be done; False when the time is over."""

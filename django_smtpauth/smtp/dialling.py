@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain, zip_longest
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from .endpoint import is_path
 from .errors import ConnectError, SMTPError, TimedOut
@@ -39,6 +39,17 @@ _FQDN = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z][a-z0-9-
 
 AddressInfo = tuple[Any, ...]
 Resolve = Callable[[str, int, float], "list[AddressInfo]"]
+
+
+class Tried(NamedTuple):
+    """What became of one address.
+
+    seconds: from its attempt to its fate. fault: why there is no connection; empty: this one won.
+    """
+
+    address: str
+    seconds: float
+    fault: str
 
 
 @dataclass(frozen=True)
@@ -85,12 +96,14 @@ def dial(
     *,
     resolve: Resolve = resolve,
     clock: Clock = time.monotonic,
+    watch: Callable[[Tried], None] | None = None,
 ) -> Dialled:
     """Connects to the address of `host` that answers first, within `timeout` seconds in all.
 
     host: name, IP address, or the absolute path of a Unix socket (port and source address then
         do not count). source_address: IP address to connect from; only addresses of its family
-        are tried.
+        are tried. watch: is told of every address in the end, in the order in which they were to
+        be tried; a path is none.
 
     Raises ConnectError, or TimedOut if nothing but time-outs was met, with every address tried
     and why it failed.
@@ -101,7 +114,13 @@ def dial(
     infos = resolve(host, port, timeout)
     if source_address is not None:
         infos = _reachable_from(source_address, infos, host)
-    return _Race(interleaved(infos), source_address, end, clock).run(port)
+    race = _Race(interleaved(infos), source_address, end, clock)
+    try:
+        return race.run(port)
+    finally:
+        if watch is not None:
+            for tried in race.tried:
+                watch(tried)
 
 
 def interleaved(infos: Iterable[AddressInfo]) -> list[AddressInfo]:
@@ -149,6 +168,9 @@ class _Race:
         self._clock = clock
         self._next_at = clock()
         self._failures: dict[int, str] = {}
+        self._begun: dict[int, float] = {}
+        self._over: dict[int, float] = {}
+        self._winner: int | None = None
         self._timed_out = bool(infos)
 
     def run(self, port: int) -> Dialled:
@@ -180,6 +202,8 @@ class _Race:
                 selector.unregister(sock)
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if not code:
+                    self._winner = key.data
+                    self._over[key.data] = self._clock()
                     return sock
                 sock.close()
                 self._fail(key.data, OSError(code, os.strerror(code)))
@@ -187,6 +211,7 @@ class _Race:
 
     def _begin(self, selector: selectors.BaseSelector) -> None:
         number, (family, kind, protocol, _, address) = self._waiting.popleft()
+        self._begun[number] = self._clock()
         try:
             sock = socket.socket(family, kind, protocol)
         except OSError as error:
@@ -210,7 +235,22 @@ class _Race:
         """Notes why an address failed; then the next one need not wait."""
         self._timed_out = self._timed_out and error.errno == errno.ETIMEDOUT
         self._failures[number] = _why(error)
-        self._next_at = self._clock()
+        self._next_at = self._over[number] = self._clock()
+
+    @property
+    def tried(self) -> list[Tried]:
+        """The fate of every address, once the race is over."""
+        now = self._clock()
+        return [
+            Tried(name, self._over.get(n, now) - self._begun.get(n, now), self._fate(n))
+            for n, name in enumerate(self._names)
+        ]
+
+    def _fate(self, number: int) -> str:
+        if number == self._winner:
+            return ""
+        unanswered = "slower than another address" if number in self._begun else "not tried"
+        return self._failures.get(number, unanswered)
 
     @property
     def _failed(self) -> list[str]:
@@ -285,7 +325,7 @@ def _look_up_aside(host: str, port: int, timeout: float) -> list[AddressInfo] | 
     try:
         return answers.get(timeout=timeout)
     except queue.Empty:
-        raise TimedOut(f"no answer from DNS for {host}", stage="CONNECT") from None
+        raise TimedOut(f"no answer from DNS for {host}", stage="CONNECT", reason="dns") from None
 
 
 def is_address(host: str) -> bool:

@@ -27,6 +27,7 @@ from __future__ import annotations
 import re
 import smtplib
 import ssl
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,9 +45,9 @@ _ADDRESS = re.compile(
 )
 
 
-def without_addresses(text: str) -> str:
-    """The text with every e-mail address replaced by `<…>`."""
-    return _ADDRESS.sub("<…>", text)
+def without_addresses(text: str, shown: Callable[[str], str] = lambda _: "<…>") -> str:
+    """The text with every e-mail address replaced by `<…>`, or by what `shown` makes of it."""
+    return _ADDRESS.sub(lambda found: shown(found[0]), text)
 
 
 class SMTPError(smtplib.SMTPException):
@@ -62,7 +63,11 @@ class SMTPError(smtplib.SMTPException):
     cure: what to change, as one sentence, where the engine knows it.
     reason: a stable word for causes that the engine found itself.
     transcript: the redacted dialogue, a tuple of Event.
+    finding: cause and cure, by whoever uses the engine and knows more; None if nobody does. Its
+        text is the second line of this error's.
     """
+
+    finding: object | None = None
 
     def __init__(
         self,
@@ -116,6 +121,7 @@ class SMTPError(smtplib.SMTPException):
 
     def __str__(self) -> str:
         lines = [self.headline]
+        lines += [str(self.finding)] if self.finding is not None else []
         if self.reply is not None:
             lines += [self.message] if self.message else []
             lines += [self.reply.text] if self.reply.text.strip() else []

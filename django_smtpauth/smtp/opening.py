@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from . import commands
 from .authentication import log_in
 from .endpoint import Endpoint
@@ -32,24 +34,35 @@ class Opened:
         self.greeting: Reply | None = None
 
 
-def open_session(
-    wire: Wire, endpoint: Endpoint, *, ehlo_name: str, loopback: bool, refusals: Refusals
-) -> Conversation[Opened]:
-    """Makes the session ready for mail, or raises SMTPError.
+#: The stage that a step belongs to, and the step.
+Step = tuple[str, Conversation[None]]
 
-    loopback: the peer is this machine, so a password may go to it in clear.
-    refusals: what is remembered of credentials that were refused.
+
+def opening_steps(
+    opened: Opened,
+    wire: Wire,
+    endpoint: Endpoint,
+    *,
+    ehlo_name: str,
+    loopback: bool,
+    refusals: Refusals,
+) -> Iterator[Step]:
+    """What makes the session ready for mail, in order; a step raises SMTPError.
+
+    Each step has to be over before the next one is asked for: that depends on what it showed.
+
+    opened: is told what the steps show. loopback: the peer is this machine, so a password may go
+    to it in clear. refusals: what is remembered of credentials that were refused.
     """
-    opened = Opened()
     if endpoint.security is Security.IMPLICIT_TLS:
-        opened.tls = yield from _handshake(wire, endpoint)
-    opened.greeting = yield from _greeting(wire)
-    yield from _hello(wire, ehlo_name, endpoint)
+        yield "TLS", _secure(opened, wire, endpoint)
+    yield "GREETING", _greet(opened, wire)
+    yield "EHLO", _hello(wire, ehlo_name, endpoint)
     if _wants_starttls(wire, endpoint):
-        opened.tls = yield from _start_tls(wire, endpoint)
-        yield from _hello(wire, ehlo_name, endpoint)
+        yield "TLS", _start_tls(opened, wire, endpoint)
+        yield "EHLO", _hello(wire, ehlo_name, endpoint)
     if endpoint.credentials is not None:
-        opened.mechanism = yield from log_in(
+        log_in_now = log_in(
             wire,
             endpoint,
             endpoint.credentials,
@@ -57,7 +70,7 @@ def open_session(
             loopback=loopback,
             refusals=refusals,
         )
-    return opened
+        yield "AUTH", _authenticate(opened, log_in_now)
 
 
 def _demands(endpoint: Endpoint) -> str:
@@ -67,7 +80,7 @@ def _demands(endpoint: Endpoint) -> str:
     return " and ".join(wanted)
 
 
-def _greeting(wire: Wire) -> Conversation[Reply]:
+def _greet(opened: Opened, wire: Wire) -> Conversation[None]:
     try:
         reply = yield from wire.ask(commands.greeting())
     except Disconnected as error:
@@ -77,7 +90,7 @@ def _greeting(wire: Wire) -> Conversation[Reply]:
         ) from None
     if reply.klass != 2:
         raise ConnectError(stage="GREETING", reply=reply)
-    return reply
+    opened.greeting = reply
 
 
 def _hello(wire: Wire, name: str, endpoint: Endpoint) -> Conversation[None]:
@@ -113,7 +126,7 @@ def _wants_starttls(wire: Wire, endpoint: Endpoint) -> bool:
     return offered
 
 
-def _start_tls(wire: Wire, endpoint: Endpoint) -> Conversation[PeerFacts]:
+def _start_tls(opened: Opened, wire: Wire, endpoint: Endpoint) -> Conversation[None]:
     if not wire.session.extensions.starttls:
         raise NotSupported(
             "the server does not offer STARTTLS",
@@ -124,10 +137,10 @@ def _start_tls(wire: Wire, endpoint: Endpoint) -> Conversation[PeerFacts]:
     reply = yield from wire.ask(commands.starttls())
     if reply.klass != 2:
         raise TLSError(stage="TLS", command="STARTTLS", reply=reply)
-    return (yield from _handshake(wire, endpoint))
+    yield from _secure(opened, wire, endpoint)
 
 
-def _handshake(wire: Wire, endpoint: Endpoint) -> Conversation[PeerFacts]:
+def _secure(opened: Opened, wire: Wire, endpoint: Endpoint) -> Conversation[None]:
     wire.patience.expect(wire.patience.timeouts.reply)
     handshake: Handshake = yield StartTLS(wire.patience.left())
     if handshake.facts is None:
@@ -137,7 +150,11 @@ def _handshake(wire: Wire, endpoint: Endpoint) -> Conversation[PeerFacts]:
         raise fault
     _check_pin(wire, endpoint, handshake.facts)
     wire.session.secured(f"{handshake.facts.version} ({handshake.facts.cipher})")
-    return handshake.facts
+    opened.tls = handshake.facts
+
+
+def _authenticate(opened: Opened, log_in_now: Conversation[str]) -> Conversation[None]:
+    opened.mechanism = yield from log_in_now
 
 
 def _check_pin(wire: Wire, endpoint: Endpoint, facts: PeerFacts) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from .commands import Command, Verb
 from .errors import Disconnected, SMTPError
@@ -30,12 +30,20 @@ class Wire:
 
     def ask(self, command: Command) -> Conversation[Reply]:
         """One command of the session's own, and its reply."""
-        asker = _Asker(self.session)
+        replies: list[Reply] = []
+        yield from self.ask_together([command], replies)
+        return replies[0]
+
+    def ask_together(self, group: Iterable[Command], replies: list[Reply]) -> Conversation[None]:
+        """Commands of the session's own in one write (RFC 2920), and their replies.
+
+        The replies are added to `replies` as they come, so that those before a failure are known.
+        """
+        asker = _Asker(self.session, replies)
+        out = b"".join([self.session.send(command, asker) for command in group])
         self.patience.expect(self.patience.timeouts.reply)
-        yield from self._exchange(self.session.send(command, asker), want_reply=True)
-        yield from self.until(lambda: asker.reply is not None)
-        assert asker.reply is not None  # noqa: S101 - until() returned
-        return asker.reply
+        yield from self._exchange(out, want_reply=True)
+        yield from self.until(self.settled)
 
     def write(self, out: bytes) -> Conversation[None]:
         """Hands octets over; replies that come meanwhile are taken."""
@@ -93,14 +101,14 @@ class Wire:
 
 
 class _Asker:
-    """The owner of a command that a conversation itself waits for."""
+    """The owner of commands that a conversation itself waits for."""
 
-    def __init__(self, session: Session) -> None:
-        self.reply: Reply | None = None
+    def __init__(self, session: Session, replies: list[Reply]) -> None:
         self.events = session.events
+        self._replies = replies
 
     def take(self, command: Command, reply: Reply) -> None:  # noqa: ARG002 - Owner's shape
-        self.reply = reply
+        self._replies.append(reply)
 
 
 def _ended_by_server(goodbye: Answer) -> SMTPError:

@@ -13,7 +13,8 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from django_smtpauth.backends import EmailBackend
-from django_smtpauth.diagnosis.advice import advise
+from django_smtpauth.diagnosis.explain import explain
+from django_smtpauth.diagnosis.failure import Failure
 from django_smtpauth.sending import ways
 from django_smtpauth.sending.guard import Guard, NotAllowed, allowed_hosts, allowed_ports
 from django_smtpauth.smtp import ConnectError, Dialled, SMTPError, TimedOut
@@ -443,10 +444,10 @@ def test_smtptest_shows_the_line_by_itself(account: Callable[..., ScriptedServer
     account("localhost")
     route = EmailBackend(account="club").route()
     error = refusal()
-    advice = advise(error, route)
-    assert advice.settings == 'SMTPAUTH["ALLOWED_INTERNAL_HOSTS"] += ["localhost"]'
-    assert advice.settings not in advice.text
-    assert advice.text.endswith("settings.py says:")
+    finding = explain(Failure.of(error, route))
+    assert finding.rule == "guard.internal-host"
+    assert finding.settings == 'SMTPAUTH["ALLOWED_INTERNAL_HOSTS"] += ["localhost"]'
+    assert finding.settings not in " ".join(map(str, finding.steps))
 
 
 # -- behind a proxy

@@ -22,7 +22,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import path
 from django.utils import timezone
 
-from django_smtpauth.diagnosis.check import check
+from django_smtpauth.diagnosis.plan import Plan
+from django_smtpauth.diagnosis.probe import probe
 from django_smtpauth.models import SMTPAccount, SMTPAccountHealth
 from django_smtpauth.secrets.keyring import generate_key
 from django_smtpauth.sending import accounts, health
@@ -226,7 +227,7 @@ def test_the_settings_server_has_no_state(scripted_server, mail_settings, ledger
 @pytest.mark.django_db
 def test_a_check_is_no_real_mail(site: Site) -> None:
     site.serve()
-    assert check(default_backend().route(), message()).error is None
+    assert probe(default_backend().route(), Plan(message=message())).ok
     assert site.state is None
 
 

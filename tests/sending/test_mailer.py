@@ -87,7 +87,7 @@ CLIENT = ClientCertificate("certificate", "key")
         ("pipelining", False, False),
         ("security", "opportunistic", Security.OPPORTUNISTIC),
         ("tls_pin", PIN, (PIN,)),
-        ("tls_pin", [f" {PIN}", PIN.replace("//", "/")], (PIN, PIN)),
+        ("tls_pin", [f" {PIN}", PIN.replace("//", "/", 1)], (PIN, PIN)),
         ("trust_store", "openssl", "openssl"),
         ("trust_store", "os", "os"),
         ("client_certificate", CLIENT, CLIENT),

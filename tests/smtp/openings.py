@@ -11,7 +11,7 @@ from typing import Any
 from django_smtpauth.smtp.endpoint import Endpoint
 from django_smtpauth.smtp.errors import SMTPError
 from django_smtpauth.smtp.needs import Handshake
-from django_smtpauth.smtp.opening import Opened, open_session
+from django_smtpauth.smtp.opening import Opened, opening_steps
 from django_smtpauth.smtp.refusals import Refusals
 from django_smtpauth.smtp.sasl import Credentials
 from django_smtpauth.smtp.sasl.credentials import Kind
@@ -63,9 +63,12 @@ class Opening:
         self.script = Script(*turns)
         self.wire: Wire = new_wire()
         self.opened: Opened | None = None
+        self.stages: list[str] = []
         self.error: SMTPError | None = None
         driver = Driver(self.script, trickle=trickle, handshake=handshake)
-        conversation = open_session(
+        opened = Opened()
+        steps = opening_steps(
+            opened,
             self.wire,
             endpoint,
             ehlo_name="me.example",
@@ -73,7 +76,10 @@ class Opening:
             refusals=Refusals(Clock()) if refusals is None else refusals,
         )
         try:
-            self.opened = driver.run(conversation)
+            for stage, step in steps:
+                driver.run(step)
+                self.stages.append(stage)
+            self.opened = opened
         except SMTPError as error:
             self.error = error
         assert self.script.finished, (self.script.turns, self.script.heard, self.error)

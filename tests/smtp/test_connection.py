@@ -7,6 +7,8 @@ import pickle
 import re
 import select
 import socket
+import threading
+import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
@@ -34,16 +36,20 @@ from django_smtpauth.smtp import (
     TimedOut,
     TLSError,
     TLSOptions,
+    commands,
     connect,
     connection,
 )
 from django_smtpauth.smtp.channel import Channel
+from django_smtpauth.smtp.connection import reach
 from django_smtpauth.smtp.dialling import dial
+from django_smtpauth.smtp.probing import discards_chunks
 from tests.leaks import shown_by_trackers
 from tests.servers.certificates import Certificates
 from tests.servers.fixtures import ServerFactory
-from tests.servers.scripted import CLOSE, RESET, SILENCE, Answer, Then
+from tests.servers.scripted import CLOSE, RESET, SILENCE, Answer, Drip, Then
 from tests.smtp.network import (
+    BOUND,
     BRIEF,
     CREDENTIALS,
     PASSWORD,
@@ -63,6 +69,86 @@ pytestmark = pytest.mark.usefixtures("nothing_leaks")
 @pytest.fixture(autouse=True)
 def _certificates_first(certificates: Certificates) -> None:
     """Before the descriptors are counted."""
+
+
+# -- in steps
+
+
+def steps_of(connection: Connection) -> list[str]:
+    with connection:
+        return list(connection.opening())
+
+
+@pytest.mark.parametrize(
+    ("security", "expected"),
+    [
+        (Security.NONE, ["GREETING", "EHLO", "AUTH"]),
+        (Security.STARTTLS, ["GREETING", "EHLO", "TLS", "EHLO", "AUTH"]),
+        (Security.IMPLICIT_TLS, ["TLS", "GREETING", "EHLO", "AUTH"]),
+    ],
+)
+def test_the_steps_of_an_opening(
+    scripted_server: ServerFactory,
+    certificates: Certificates,
+    security: Security,
+    expected: list[str],
+) -> None:
+    implicit = security is Security.IMPLICIT_TLS
+    server = scripted_server(
+        users={USER: PASSWORD}, ssl_context=certificates.server(), implicit_tls=implicit
+    )
+    tls = TLSOptions(ca_file=certificates.ca_file)
+    where = endpoint(server.port, security=security, tls=tls, credentials=CREDENTIALS)
+    assert steps_of(reach(where)) == expected
+    server.settle()
+    assert server.connections[0].verbs[-1] == "QUIT"
+
+
+def test_an_opening_may_end_early(scripted_server: ServerFactory) -> None:
+    server = scripted_server(users={USER: PASSWORD})
+    with reach(endpoint(server.port, credentials=CREDENTIALS)) as opened:
+        assert next(opened.opening()) == "GREETING"
+    server.settle()
+    assert server.commands == []
+
+
+def test_a_dialogue_that_is_no_message(scripted_server: ServerFactory) -> None:
+    server = scripted_server(extensions=["CHUNKING"])
+    with connect(endpoint(server.port)) as opened:
+        assert opened.talk(lambda wire: wire.ask(commands.rset())).code == 250
+        assert opened.talk(discards_chunks)
+        assert opened.usable
+    assert server.messages == []
+
+
+@pytest.mark.parametrize("silent_at", ["GREETING", "EHLO"])
+def test_all_that_waits_ends_when_the_caller_says(
+    scripted_server: ServerFactory, silent_at: str
+) -> None:
+    """Whatever the endpoint would wait, and however the server drips."""
+    pace = threading.Semaphore(2)
+    server = scripted_server(replies={silent_at: Answer(drip=Drip(pace=pace))})
+    began = time.monotonic()
+    with reach(endpoint(server.port)) as opened:
+        opened.until = began + 0.2
+        with pytest.raises(TimedOut) as caught:
+            list(opened.opening())
+    assert caught.value.stage == silent_at
+    assert time.monotonic() - began < BOUND
+
+
+def test_a_handshake_ends_when_the_caller_says(
+    scripted_server: ServerFactory, certificates: Certificates
+) -> None:
+    drip = Drip(pace=threading.Semaphore(0))
+    server = scripted_server(
+        ssl_context=certificates.server(), implicit_tls=True, handshake_drip=drip
+    )
+    with reach(endpoint(server.port, security=Security.IMPLICIT_TLS)) as opened:
+        opened.until = time.monotonic() + 0.2
+        with pytest.raises(TimedOut) as caught:
+            list(opened.opening())
+    assert caught.value.stage == "TLS"
 
 
 # -- sending

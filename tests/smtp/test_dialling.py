@@ -27,6 +27,7 @@ from django_smtpauth.smtp import (
 )
 from django_smtpauth.smtp.dialling import (
     ATTEMPT_DELAY,
+    Tried,
     dial,
     interleaved,
     is_address,
@@ -137,6 +138,33 @@ def test_the_second_address_answers(scripted_server: ServerFactory, closed_port:
         assert connection.peer == "127.0.0.1"
         connection.deliver([message])
     assert statuses(message) == ["accepted"]
+
+
+def test_who_watches_hears_of_every_address(
+    scripted_server: ServerFactory, closed_port: int, mute_port: int
+) -> None:
+    server = scripted_server()
+    ports = [closed_port, mute_port, server.port, 9]
+    infos = [info("127.0.0.1", port) for port in ports]
+    tried: list[Tried] = []
+    dial("mail.example", 25, 10, resolve=lambda *_: infos, watch=tried.append).sock.close()
+    assert [one.fault for one in tried] == [
+        "Connection refused",
+        "slower than another address",
+        "",
+        "not tried",
+    ]
+    assert {one.address for one in tried} == {"127.0.0.1"}
+    assert tried[1].seconds >= ATTEMPT_DELAY
+    assert tried[3].seconds == 0
+
+
+def test_who_watches_hears_of_failures(mute_port: int, closed_port: int) -> None:
+    infos = [info("127.0.0.1", mute_port), info("127.0.0.1", closed_port)]
+    tried: list[Tried] = []
+    with pytest.raises(TimedOut):
+        dial("mail.example", 25, 0.1, resolve=lambda *_: infos, watch=tried.append)
+    assert [one.fault for one in tried] == ["no answer", "not tried"]
 
 
 def test_the_transcript_tells_what_failed_before(

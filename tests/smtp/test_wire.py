@@ -5,6 +5,7 @@ import pytest
 from django_smtpauth.smtp import commands
 from django_smtpauth.smtp.errors import Disconnected, ProtocolError, TimedOut
 from django_smtpauth.smtp.needs import Arrival, Exchange, Handshake
+from django_smtpauth.smtp.replies import Reply
 from django_smtpauth.smtp.timeouts import Timeouts
 from django_smtpauth.smtp.wire import Wire
 from tests.smtp.sansio import FACTS, Clock, Driver, Script, new_wire
@@ -173,3 +174,35 @@ def test_what_needs_show() -> None:
     assert "secret" not in repr(Exchange(b"secret", want_reply=True, timeout=1))
     assert "secret" not in repr(Arrival(b"secret", 0))
     assert Handshake(FACTS).facts is FACTS
+
+
+# Several commands in one write.
+
+HELLO = (b"EHLO me\r\n", b"250 mx\r\n")
+ENVELOPE = [commands.mail("a@example.org"), commands.rset()]
+
+
+def group_of(answer: bytes, replies: list[Reply], *, trickle: bool = False) -> Script:
+    """An envelope in one write, answered like this."""
+    wire = new_wire()
+    script = Script(GREETING, HELLO, (b"MAIL FROM:<a@example.org>\r\nRSET\r\n", answer))
+    driver = Driver(script, trickle=trickle)
+    driver.run(wire.ask(commands.greeting()))
+    driver.run(wire.ask(commands.ehlo("me")))
+    driver.run(wire.ask_together(ENVELOPE, replies))
+    return script
+
+
+@pytest.mark.parametrize("trickle", [False, True])
+def test_a_group_leaves_in_one_write_and_its_replies_keep_their_order(trickle: bool) -> None:
+    replies = list[Reply]()
+    script = group_of(b"250 sender\r\n250 reset\r\n", replies, trickle=trickle)
+    assert [reply.text for reply in replies] == ["sender", "reset"]
+    assert script.finished
+
+
+def test_the_replies_before_a_failure_are_known() -> None:
+    replies = list[Reply]()
+    with pytest.raises(Disconnected):
+        group_of(b"250 sender\r\n421 4.3.2 bye\r\n", replies)
+    assert [reply.code for reply in replies] == [250, 421]

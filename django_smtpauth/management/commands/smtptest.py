@@ -5,9 +5,11 @@ import contextlib
 import logging
 import os
 import socket
+import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any, cast
 
 from django.conf import ENVIRONMENT_VARIABLE, settings
@@ -18,8 +20,14 @@ from django.utils.module_loading import import_string
 
 from django_smtpauth.backends import EmailBackend
 from django_smtpauth.conf import is_explicit, mail_setting, mailers_configured, smtpauth_settings
-from django_smtpauth.diagnosis.advice import BACKEND, advise
-from django_smtpauth.diagnosis.check import Check, check, stage_of
+from django_smtpauth.diagnosis.explain import explain
+from django_smtpauth.diagnosis.failure import Failure
+from django_smtpauth.diagnosis.finding import Finding
+from django_smtpauth.diagnosis.pasted import MAX_PASTED
+from django_smtpauth.diagnosis.plan import Plan
+from django_smtpauth.diagnosis.probe import probe
+from django_smtpauth.diagnosis.report import Report, StageReport
+from django_smtpauth.diagnosis.rules.site import BACKEND
 from django_smtpauth.sending.accounts import current_accounts
 from django_smtpauth.sending.addressing import envelope_address, envelope_sender
 from django_smtpauth.sending.composition import author
@@ -32,6 +40,8 @@ from django_smtpauth.smtp.transaction import Status
 from django_smtpauth.smtp.transcript import render
 
 WIDTH = 79
+#: Seconds for all of it, a slow verdict included.
+PATIENCE = 180.0
 INDENT = " " * 12
 
 TAKEN = "The server took the message. If it does not arrive, look among the spam."
@@ -68,6 +78,12 @@ class Command(BaseCommand):
         way.add_argument("--account", metavar="SLUG", help="use this account")
         way.add_argument("--using", metavar="ALIAS", help="use this mailer of MAILERS")
         parser.add_argument(
+            "--explain",
+            metavar="FILE",
+            help="explain an error, a bounce or a log line from this file, or from standard input "
+            "(-); nothing is connected to",
+        )
+        parser.add_argument(
             "--from",
             dest="sender",
             metavar="ADDR",
@@ -77,6 +93,9 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         self._verbosity = options["verbosity"]
+        if options["explain"]:
+            self._show(explain(Failure.parse(_read(options["explain"]))))
+            return
         try:
             with _without_log():
                 self._run(options)
@@ -92,7 +111,7 @@ class Command(BaseCommand):
             target = redirect_target()
         except ImproperlyConfigured as error:
             self._note_unknown_accounts()
-            self._explain(error)
+            self._explain(error, "SETTINGS")
             raise CommandError("SETTINGS failed: there is no server to try.") from error
         if not options["sender"]:
             message.from_email = _default_sender(route, options["account"])
@@ -100,9 +119,9 @@ class Command(BaseCommand):
         self._tell_route(route, message)
         if target and message.to:
             self._row("Redirected", f'to {target}\n(SMTPAUTH["REDIRECT_TO"] gets every message)')
-        done = check(route, message if message.to else None)
-        self._tell(done)
-        self._conclude(done)
+        report = probe(route, _plan(message))
+        self._tell(report)
+        self._conclude(report, route)
 
     # Which backend
 
@@ -155,16 +174,17 @@ class Command(BaseCommand):
         if message.to:
             self._row("From", _author(message, route))
 
-    def _tell(self, done: Check) -> None:
-        for step in done.steps:
-            self._row(step.name, f"{step.text} ({step.seconds:.2f} s)")
-        if done.result is not None:
-            self._tell_result(done.result)
-        if done.error is None:
-            self._row("Time", f"{done.seconds:.2f} s")
-        if self._verbosity > 1 and done.transcript:
+    def _tell(self, report: Report) -> None:
+        for stage in report.stages:
+            for label, text in _rows(stage, report):
+                self._row(label, f"{text} ({stage.seconds:.2f} s)")
+        if report.result is not None:
+            self._tell_result(report.result)
+        if report.error is None:
+            self._row("Time", f"{report.seconds:.2f} s")
+        if self._verbosity > 1 and report.transcript:
             self.stdout.write("")
-            self._print(render(done.transcript))
+            self._print(render(report.transcript))
 
     def _tell_result(self, result: Result) -> None:
         for address in result.accepted:
@@ -179,31 +199,37 @@ class Command(BaseCommand):
             self._row("Reply", result.attempts[-1].reply.as_sent)
             self._row("Queue id", result.queue_id or "not told by this server")
 
-    def _conclude(self, done: Check) -> None:
-        if done.error is not None:
-            self._explain(done.error, done.route)
-            raise CommandError(f"{done.stage} failed: {_fate(done)}") from done.error
-        if done.result is None:
+    def _conclude(self, report: Report, route: Route) -> None:
+        if report.error is not None:
+            stage = _stage_of(report)
+            self._explain(report.error, stage, route)
+            raise CommandError(f"{stage} failed: {_fate(report)}") from report.error
+        if report.result is None:
             self._good("Connection and log-in work. Nothing was sent: give an address for that.")
             return
-        lmtp = done.route.endpoint.protocol == "lmtp"
-        refused = len(done.result.refused)
+        lmtp = route.endpoint.protocol == "lmtp"
+        refused = len(report.result.refused)
         if refused:
-            total = len(done.result.recipients)
+            total = len(report.result.recipients)
             # The verdicts of LMTP come after the content.
             stage = "LMTP" if lmtp else "RCPT"
             raise CommandError(f"{stage} failed: {refused} of {total} recipients refused.")
         self._good(DELIVERED if lmtp else TAKEN)
 
-    def _explain(self, error: Exception, route: Route | None = None) -> None:
-        stage = stage_of(error) if route is not None else "SETTINGS"
+    def _explain(self, error: Exception, stage: str, route: Route | None = None) -> None:
         self._row("FAILED", f"{stage}: {_words(error)}", self.style.ERROR, least=0)
-        advice = advise(error, route)
-        if advice.text:
-            self._print("\n" + textwrap.fill(advice.text, WIDTH, break_on_hyphens=False), least=0)
-        if advice.settings:
-            self._print("\n" + textwrap.indent(advice.settings, "    "), least=0)
+        self._show(explain(Failure.of(error, route)))
         self.stdout.write("")
+
+    def _show(self, finding: Finding) -> None:
+        """Cause and cure, as it stands below a failure."""
+        self._print("\n" + _filled(f"{finding.title}. {finding.meaning}"), least=0)
+        for number, step in enumerate(finding.steps, 1):
+            self._print(_filled(str(step), f"{number}. "), least=0)
+        if finding.settings:
+            self._print("\n" + textwrap.indent(finding.settings, "    "), least=0)
+        if finding.link:
+            self._print(f"\n{finding.link}", least=0)
 
     def _good(self, text: str) -> None:
         self._print("\n" + textwrap.fill(text, WIDTH), self.style.SUCCESS)
@@ -242,6 +268,27 @@ def _address(read: Callable[[str], str]) -> Callable[[str], str]:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return address
+
+
+def _read(name: str) -> str:
+    """The beginning of a file, or of standard input; more is not looked at."""
+    try:
+        if name == "-":
+            return sys.stdin.read(MAX_PASTED)
+        with Path(name).open(encoding="utf-8", errors="replace") as file:
+            return file.read(MAX_PASTED)
+    except (OSError, UnicodeError) as error:
+        raise CommandError(f"--explain: {name} can't be read: {error}") from error
+
+
+def _filled(text: str, label: str = "") -> str:
+    return textwrap.fill(
+        f"{label}{text}",
+        WIDTH,
+        subsequent_indent=" " * len(label),
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
 def _backend_path(alias: str) -> str | None:
@@ -312,10 +359,51 @@ def _words(error: Exception) -> str:
     return "\n".join(filter(None, [error.message, said]))
 
 
-def _fate(done: Check) -> str:
-    if done.result is not None and done.result.in_doubt:
+def _fate(report: Report) -> str:
+    if report.result is not None and report.result.in_doubt:
         return "nobody knows whether the message was sent."
-    return "no message was sent." if done.result else "nothing was sent."
+    return "no message was sent." if report.result else "nothing was sent."
+
+
+def _plan(message: EmailMessage) -> Plan:
+    """Up to the log-in, or the message; a server may take its time for that."""
+    if not message.to:
+        return Plan(stop_after="AUTH", total_seconds=PATIENCE)
+    return Plan(message=message, total_seconds=PATIENCE)
+
+
+def _stage_of(report: Report) -> str:
+    """Where the error happened, as the engine calls it, or at least the check."""
+    failed = report.failed.name if report.failed else ""
+    return str(getattr(report.error, "stage", "") or failed)
+
+
+def _rows(stage: StageReport, report: Report) -> Iterator[tuple[str, str]]:
+    """What is told of a stage that did not fail."""
+    facts = stage.facts
+    if stage.status == "failed" or facts.get("why") == "not reached":
+        return
+    if stage.name == "CONNECT":
+        story = next((e.text for e in report.transcript if e.stage == "CONNECT"), "")
+        yield "Connection", story
+    elif stage.name == "TLS" and facts.get("version"):
+        loud = f"; the certificate is {facts['verification']}"
+        trust = "" if facts["verification"].startswith("verified") else loud
+        yield "TLS", f"{facts['version']} ({facts['cipher']}) established{trust}"
+        if facts["certificate"]:
+            yield "Certificate", _certificate(facts)
+    elif stage.name == "TLS":
+        yield "TLS", facts["why"]
+    elif stage.name == "AUTH" and stage.reply:
+        yield "Log-in", f"{facts['mechanism']}: {stage.reply.as_sent}"
+    elif stage.name == "AUTH":
+        yield "Log-in", facts["why"]
+
+
+def _certificate(facts: Mapping[str, Any]) -> str:
+    left, day = facts["certificate"]["days_left"], facts["certificate"]["not_after"][:10]
+    end = f"until {day}, {left} {'day' if left == 1 else 'days'} left"
+    return f"for {facts['names'] or 'no host'}; {f'expired on {day}' if left < 0 else end}"
 
 
 @contextlib.contextmanager

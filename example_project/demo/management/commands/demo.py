@@ -10,7 +10,8 @@ from django.db import connection
 from demo.message import TEXT, demo_message
 from demo.site import TRUSTED, UNTRUSTED, create_accounts, create_superuser, prepare
 from django_smtpauth.backends import EmailBackend
-from django_smtpauth.diagnosis.check import check
+from django_smtpauth.diagnosis.plan import Plan
+from django_smtpauth.diagnosis.probe import probe
 from django_smtpauth.models import SMTPAccount
 from django_smtpauth.smtp.errors import TLSError
 
@@ -95,7 +96,7 @@ class Command(BaseCommand):
             "no password in dialogue or result": server.password
             not in message.smtp_result.dialogue() + repr(message.smtp_result.to_dict()),
         }
-        error = check(EmailBackend(account=UNTRUSTED).route()).error
+        error = probe(EmailBackend(account=UNTRUSTED).route(), Plan(stop_after="TLS")).error
         why = error.message if isinstance(error, TLSError) else f"no TLS error but {error!r}"
         checks[f"with another authority: {why}"] = isinstance(error, TLSError)
         for what, fine in checks.items():
