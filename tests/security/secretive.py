@@ -11,6 +11,7 @@ The secrets stand in this module alone: error pages show the source around a fra
 
 from __future__ import annotations
 
+import base64
 import re
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,11 @@ class Site:
         where = {"host": self.server.host, "port": self.server.port, "security": "starttls"}
         known = {"ca_file": self.certificates.ca_file, "username": USER, "password": PASSWORD}
         return EmailBackend(**{**where, **known, "ehlo_name": "client.test", **options})
+
+    def dialogue(self) -> str:
+        """What somebody pastes who asks for help: a log-in in clear, and its refusal."""
+        plain = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
+        return f"C: AUTH PLAIN {plain}\nS: 535 5.7.8 Authentication failed\n"
 
     def secrets(self) -> dict[str, str]:
         """Everything that must not show."""

@@ -177,6 +177,10 @@ def test_leaks_of_smtptest(site: Site, fails: bool) -> None:
         for words in ([], ["to@example.org"], ["--from", "a@example.com"], ["-v", "2"]):
             channels.run("smtptest", *words, "--account", "club", no_color=True)
             channels.run("smtptest", *words)
+        pasted = site.directory / "pasted.txt"
+        for text in (site.dialogue(), f"{site.dialogue()}535 5.7.8 {PASSWORD}\n"):
+            pasted.write_text(text)
+            channels.run("smtptest", "--explain", str(pasted))
     assert "club" in channels.text()
     assert site.leaks(channels.text()) == []
 
