@@ -278,7 +278,10 @@ FAILURES: dict[str, Drive] = {
     "key that is no base64": keys(lambda site: [f"k:*{site.secrets()['key that seals']}"]),
     "key of a wrong type": keys(lambda site: [site.secrets()["key that seals"].encode()]),
     "keys in a dictionary": keys(lambda site: {"k": site.secrets()["key that seals"]}),
-    "one id twice": keys(lambda site: ["env:SMTPAUTH_TEST_KEYS", "kx:" + "A" * 43] * 1 + [1]),
+    "one id twice": keys(
+        lambda site: [f"kx:{site.secrets()['key that seals']}", "kx:" + "A" * 43]
+    ),
+    "a source that is none": keys(lambda site: ["env:SMTPAUTH_TEST_KEYS", 1]),
     "sealing without a key": keys([], fresh_save(slug="other")),
     "looking for the key that seals": keys(lambda site: [b"x"], lambda site: keyring.get_sealer()),
     "revealing": keys([], lambda site: site.account().password.reveal()),  # type: ignore[union-attr]
