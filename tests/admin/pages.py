@@ -2,6 +2,7 @@
 
 import re
 
+import trustme
 from django.urls import reverse
 
 from django_smtpauth.models import SMTPAccount
@@ -10,6 +11,7 @@ from tests.leaks import forms_of
 SECRET = "hunter2 <&ü>"
 ADD = "/admin/smtpauth/smtpaccount/add/"
 LIST = "/admin/smtpauth/smtpaccount/"
+#: Each field that a secret is bound to, with another value than the account's.
 DESTINATION = {
     "host": "evil.example",
     "port": "25",
@@ -17,6 +19,10 @@ DESTINATION = {
     "username": "mallory",
     "verify": "",
     "allow_auth_without_tls": "on",
+    "ca_text": trustme.CA().cert_pem.bytes().decode(),
+    "tls_pin": f"sha256//{'A' * 43}=",
+    "proxy": "socks5://evil.example:1080",
+    "internal_host": "on",
 }
 
 
@@ -51,7 +57,10 @@ def posted(**changes):
     return {name: value for name, value in data.items() if value != "" or name not in BOXES}
 
 
-BOXES = {"enabled", "verify", "allow_auth_without_tls", "is_default", "select_by_from"}
+BOXES = {
+    *("enabled", "verify", "allow_auth_without_tls", "internal_host"),
+    *("is_default", "select_by_from"),
+}
 
 
 def errors(response):

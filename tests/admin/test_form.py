@@ -9,6 +9,7 @@ from django.urls import reverse
 from django_smtpauth.admin import SMTPAccountAdmin
 from django_smtpauth.forms import SMTPAccountForm
 from django_smtpauth.models import SMTPAccount
+from django_smtpauth.secrets.destination import Destination
 from django_smtpauth.secrets.errors import SecretUnreadable
 from django_smtpauth.secrets.formfields import SecretState
 from django_smtpauth.secrets.keyring import generate_key
@@ -155,7 +156,11 @@ def test_flags_are_taken_off(admin_client, account):
     assert not SMTPAccount.objects.get().is_default
 
 
-@pytest.mark.parametrize(("field", "value"), DESTINATION.items())
+def test_every_part_of_the_destination_is_changed_here():
+    assert DESTINATION.keys() == Destination.__dataclass_fields__.keys()
+
+
+@pytest.mark.parametrize(("field", "value"), DESTINATION.items(), ids=DESTINATION)
 class TestChangedDestination:
     def test_it_asks_for_the_password_and_says_why(self, admin_client, account, field, value):
         response = admin_client.post(url(account), posted(**{field: value}))

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from django_smtpauth.admin import SMTPAccountAdmin
 from django_smtpauth.models import SMTPAccount, SMTPAccountHealth
-from tests.admin.pages import ADD, LIST, SECRET, errors, leaked, posted, url
+from tests.admin.pages import ADD, DESTINATION, LIST, SECRET, errors, leaked, posted, url
 
 pytestmark = pytest.mark.django_db
 
@@ -20,17 +20,9 @@ SECRETS = "change_secret_smtpaccount"
 INTERNAL = "use_internal_host"
 TEST = "test_smtpaccount"
 ACTIONS = {"enable": {"enabled": False}, "disable": {"enabled": True}}
-REDIRECTIONS = {
-    "host": "evil.example",
-    "port": "25",
-    "security": "none",
-    "username": "mallory",
-    "verify": "",
-    "allow_auth_without_tls": "on",
-    "proxy": "socks5://evil.example:1080",
-    "tls_pin": "sha256//" + "A" * 43 + "=",
-    "preset": "gmail",
-}
+REDIRECTIONS = {**DESTINATION, "preset": "gmail"}
+# That has a permission of its own.
+del REDIRECTIONS["internal_host"]
 
 
 def stored():
@@ -75,7 +67,7 @@ def test_without_the_permission_what_is_sent_all_the_same_is_ignored(staff, acco
     )
 
 
-@pytest.mark.parametrize(("field", "value"), REDIRECTIONS.items())
+@pytest.mark.parametrize(("field", "value"), REDIRECTIONS.items(), ids=REDIRECTIONS)
 def test_without_the_permission_the_destination_stays(staff, account, field, value):
     response = staff(CHANGE).post(
         url(account), posted(**{field: value, "password": "x", "password-clear": "on"})
