@@ -1,5 +1,6 @@
 """The accounts that an administrator keeps."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -37,6 +38,7 @@ from django_smtpauth.secrets.fields import EncryptedTextField
 from django_smtpauth.secrets.rows import SealedManager, SealedQuerySet
 from django_smtpauth.secrets.secret import FreshSecret
 from django_smtpauth.secrets.token import SealingContext
+from django_smtpauth.smtp.addresses import Mailbox
 from django_smtpauth.smtp.endpoint import is_path
 from django_smtpauth.validators import (
     is_sender,
@@ -517,6 +519,12 @@ class SMTPAccount(AuditedRow):
         return str(message) % {"account": holder}
 
 
+#: The fields of an account that hold secrets.
+SECRETS = tuple(
+    field.name for field in SMTPAccount._meta.local_fields if isinstance(field, EncryptedTextField)
+)
+
+
 class SMTPAccountHealth(models.Model):
     """What became of an account's real mail. Written apart from the account, so that a form that
     was open for an hour does not turn it back.
@@ -553,8 +561,12 @@ class SMTPAccountHealth(models.Model):
 
 
 def normalise_sender(address: str) -> str:
-    """An address for comparison: lower case, its domain as A-label."""
+    """An address for comparison: lower case, without quotes that it does not need, its domain as
+    A-label.
+    """
     local, _at, domain = address.strip().rpartition("@")
+    with contextlib.suppress(ValueError):
+        local = str(Mailbox.parse(local))
     return f"{local.lower()}@{normalise_host(domain)}"
 
 

@@ -17,6 +17,7 @@ from django_smtpauth.conf import DEFAULTS
 from django_smtpauth.models import Security, SMTPAccount, normalise_sender
 from django_smtpauth.presets import PRESETS
 from django_smtpauth.secrets.keyring import generate_key
+from django_smtpauth.sending.addressing import normalized_address
 from django_smtpauth.sending.option_values import READERS
 from django_smtpauth.smtp import RecipientOptions, SenderOptions
 from django_smtpauth.smtp import Security as EngineSecurity
@@ -382,10 +383,13 @@ def test_a_copy_is_not_silently_the_default():
         ("a@bücher.example", "a@xn--bcher-kva.example"),
         (" a@b.example ", "a@b.example"),
         ("Jürgen@faß.example", "jürgen@xn--fa-hia.example"),
+        ('"Ana"@example.com', "ana@example.com"),
+        ('"ana b"@example.com', '"ana b"@example.com'),
     ],
 )
 def test_addresses_are_compared_in_one_form(address, normal):
-    assert normalise_sender(address) == normal
+    # What the database promises is what a message's From is compared with.
+    assert normalise_sender(address) == normalized_address(address) == normal
 
 
 def test_no_database_is_given_what_it_can_only_warn_about():

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from django_smtpauth.management.commands._smtpaccounts_pages import LIST_HEAD
 from django_smtpauth.management.rendering import printable, table, width
-from django_smtpauth.models import SMTPAccount, SMTPAccountHealth
-from django_smtpauth.provisioning.values import FIELDS, SECRETS
+from django_smtpauth.models import SECRETS, SMTPAccount, SMTPAccountHealth
+from django_smtpauth.provisioning.values import FIELDS
 from django_smtpauth.secrets.keyring import generate_key
 from django_smtpauth.secrets.secret import REDACTED
 from tests.smtpaccounts_fixtures import (  # noqa: F401

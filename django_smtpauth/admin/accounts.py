@@ -13,9 +13,8 @@ from django.utils.translation import ngettext
 
 from django_smtpauth import views
 from django_smtpauth.forms import SMTPAccountForm
-from django_smtpauth.forms.account import SECRETS
 from django_smtpauth.forms.proposals import propose
-from django_smtpauth.models import SMTPAccount
+from django_smtpauth.models import SECRETS, SMTPAccount
 from django_smtpauth.secrets.error_pages import hide_from_error_pages
 from django_smtpauth.secrets.formfields import SecretState
 

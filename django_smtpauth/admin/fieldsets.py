@@ -6,8 +6,7 @@ from django.contrib.admin.utils import flatten
 from django.utils.translation import gettext_lazy as _
 
 from django_smtpauth import presets
-from django_smtpauth.forms.account import SECRETS
-from django_smtpauth.models import SMTPAccount
+from django_smtpauth.models import SECRETS, SMTPAccount
 
 FOLDED = "collapse"
 
@@ -119,7 +118,7 @@ def usual_values(account: SMTPAccount) -> dict[str, Any]:
         for field in SMTPAccount._meta.concrete_fields
         if field.editable and field.name not in _USUAL
     }
-    usual |= {"select_by_from": False, "password": False, "client_key": False}
+    usual |= dict.fromkeys(("select_by_from", *SECRETS), False)
     preset = presets.get(account.preset)
     if preset is None:
         return usual | {"username": account.from_email}

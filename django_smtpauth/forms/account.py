@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from django_smtpauth import presets
 from django_smtpauth.choices import SECURITY_HINT, Authentication, Notification
 from django_smtpauth.conf import smtpauth_settings
-from django_smtpauth.models import SLOTS, SMTPAccount
+from django_smtpauth.models import SECRETS, SLOTS, SMTPAccount
 from django_smtpauth.secrets.destination import normalise_host
 from django_smtpauth.secrets.formfields import SecretInput, SecretState, SecretTextarea, hide_typed
 from django_smtpauth.secrets.keyring import get_sealer
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 else:
     _ModelForm = forms.ModelForm
 
-#: The fields that hold secrets.
-SECRETS = ("password", "client_key")
 #: The name of the button that asks the DNS for the server.
 LOOK_UP = "_look_up"
 #: What leads an account that may reach internal hosts to another one.

@@ -10,12 +10,11 @@ from django.db import IntegrityError, transaction
 
 from .. import presets
 from ..choices import Security
-from ..models import SLOTS, SMTPAccount
+from ..models import SECRETS, SLOTS, SMTPAccount
 from ..secrets.errors import SecretUnreadable
 from ..secrets.secret import FreshSecret, Secret, StoredSecret
 from .entries import Entry
 from .problems import Problem, ProvisioningError, problems_of
-from .values import SECRETS
 
 CREATED: Final = "created"
 CHANGED: Final = "changed"

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final
 
-from ..models import SLOTS
+from ..models import SECRETS, SLOTS
 from . import secret_sources
 from .problems import Problem, ProvisioningError
-from .values import IDENTITY, SECRETS, check_name, from_json, from_word
+from .values import IDENTITY, check_name, from_json, from_word
 
 #: Octets of a line of JSON at most: certificates and all.
 MAX_LINE: Final = 1_048_576

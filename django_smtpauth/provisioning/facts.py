@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from ..models import SMTPAccount
+from ..models import SECRETS, SMTPAccount
 from ..secrets.secret import StoredSecret
-from .values import IDENTITY, PLAIN, SECRETS
+from .values import IDENTITY, PLAIN
 
 _HEALTH = (
     "last_success_at",

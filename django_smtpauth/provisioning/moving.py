@@ -6,14 +6,13 @@ from typing import Any, Final
 
 from django.db import transaction
 
-from ..models import SMTPAccount
+from ..models import SECRETS, SMTPAccount
 from ..secrets.destination import Destination
 from ..secrets.errors import SecretUnreadable
 from ..secrets.secret import FreshSecret
 from .changes import CHANGED, UNCHANGED, Outcome, assign, find, from_preset, unknown, validate
 from .entries import Entry
 from .problems import Problem, ProvisioningError
-from .values import SECRETS
 
 #: What `move` changes: the destination, and the provider, which may bring one.
 MOVABLE: Final = (*(field.name for field in fields(Destination)), "preset")

@@ -6,8 +6,7 @@ from typing import Any, Final
 
 from django.db import models
 
-from ..models import SLOTS, SMTPAccount
-from ..secrets.fields import EncryptedTextField
+from ..models import SECRETS, SLOTS, SMTPAccount
 
 #: What names an account, and is not changed by name.
 IDENTITY: Final = ("scope", "slug")
@@ -27,8 +26,6 @@ def _editable() -> dict[str, Any]:
 
 #: Every field that can be given, by name; the flags are no columns and have a field all the same.
 FIELDS: Final = _editable()
-#: The names of those that are secret.
-SECRETS: Final = tuple(name for name, f in FIELDS.items() if isinstance(f, EncryptedTextField))
 PLAIN: Final = tuple(name for name in FIELDS if name not in SECRETS)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from django_smtpauth.provisioning.values import SECRETS
+from django_smtpauth.models import SECRETS
 
 
 class _ActionParser(CommandParser):

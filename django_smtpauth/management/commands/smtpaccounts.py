@@ -15,13 +15,12 @@ from django.db import DatabaseError, IntegrityError, router
 
 from django_smtpauth.conf import smtpauth_settings
 from django_smtpauth.management.rendering import printable, table
-from django_smtpauth.models import SMTPAccount
+from django_smtpauth.models import SECRETS, SMTPAccount
 from django_smtpauth.provisioning import changes, facts, mailers, moving, secret_sources
 from django_smtpauth.provisioning.changes import Outcome
 from django_smtpauth.provisioning.entries import Entry, from_lines, from_words
 from django_smtpauth.provisioning.from_settings import Import, imports
 from django_smtpauth.provisioning.problems import Problem, ProvisioningError
-from django_smtpauth.provisioning.values import SECRETS
 from django_smtpauth.secrets.secret import FreshSecret
 
 from ._smtpaccounts_arguments import add_actions
