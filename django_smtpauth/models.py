@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from email.utils import quote
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,7 @@ class SlotField(_SlotCharField):
 #: Flag -> the column that holds its slot.
 SLOTS = {"is_default": "default_slot", "select_by_from": "sender_slot"}
 _FLAGS = {slot: flag for flag, slot in SLOTS.items()}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 #: What a client certificate calls its parts -> the columns that hold them.
 _CERTIFICATE_FIELDS = {"certificate_text": "client_certificate", "key_text": "client_key"}
 
@@ -454,6 +456,7 @@ class SMTPAccount(AuditedRow):
         if self.authentication == Authentication.PASSWORD and self.password and not self.username:
             message = _("A password needs its user name.")
             yield "username", ValidationError(message, code="missing")
+        yield from self._broken_lines()
         if bool(self.client_key) != bool(self.client_certificate):
             missing, message = (
                 ("client_certificate", _("A key needs its certificate."))
@@ -470,6 +473,16 @@ class SMTPAccount(AuditedRow):
         if self.security == Security.NONE:
             message = _("A client certificate needs TLS: choose STARTTLS or implicit TLS.")
             yield "security", ValidationError(message, code="certificate")
+
+    def _broken_lines(self) -> Iterator[tuple[str, ValidationError]]:
+        """A user name, or a password that was just given, with more than one line: as of a file
+        that was read with the line end at its end.
+        """
+        message = _("Remove line ends and control characters.")
+        if _CONTROL.search(self.username):
+            yield "username", ValidationError(message, code="line")
+        if isinstance(self.password, FreshSecret) and _CONTROL.search(self.password.reveal()):
+            yield "password", ValidationError(message, code="line")
 
     def _unfit_certificate(self) -> Iterator[tuple[str, ValidationError]]:
         """A key that was just given and can't be used with the certificate."""

@@ -586,6 +586,13 @@ def test_a_broken_promise_of_the_database_is_not_blamed_on_the_short_name():
     assert list(error.value.message_dict) == ["slug"]
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\nRCPT", "\0", "\x7f"])
+def test_user_name_and_password_have_one_line(ending):
+    make(username="ana", password="two words ✓").full_clean()
+    assert list(errors_of(make(username="ana", password=f"word{ending}"))) == ["password"]
+    assert list(errors_of(make(username=f"ana{ending}", password="word"))) == ["username"]
+
+
 def test_a_password_needs_a_user_name():
     assert list(errors_of(make(password="x", username=""))) == ["username"]
 
