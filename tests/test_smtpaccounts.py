@@ -152,6 +152,20 @@ def test_a_word_that_is_wrong_is_named(refused, words, fault):
     assert not SMTPAccount.objects.exists()
 
 
+def test_switching_verification_off_is_warned_of(run):
+    run("set", "billing", "host=smtp.example.com")
+    assert run.err == ""
+    assert "not verified" not in run("list") + run("show", "billing")
+    run("set", "billing", "verify=false")
+    assert "billing: the certificate is not verified" in run.err
+    run("set", "-", stdin=[{"slug": "lan", "host": "mail.example.org", "verify": False}])
+    assert "lan: the certificate is not verified" in run.err
+    assert run("list").count("starttls, certificate not verified") == 2
+    assert "false: certificate not verified" in run("show", "lan")
+    run("set", "billing", "verify=true")
+    assert run.err == ""
+
+
 def test_every_editable_field_can_be_set():
     editable = {f.name for f in SMTPAccount._meta.concrete_fields if f.editable}
     assert editable - FIELDS.keys() == {"id", "slug", "scope"}

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from django_smtpauth.choices import Security
 from django_smtpauth.secrets.destination import Destination
 
 #: A name for a heading, a text, whether it is bad news. A heading has no text.
@@ -13,6 +14,7 @@ Line = tuple[str, str, bool]
 
 
 LIST_HEAD = ["ACCOUNT", "LABEL", "STATE", "SERVER", "SECURITY", "USER", "SECRET", "MAIL"]
+UNVERIFIED = "certificate not verified"
 #: What a narrow terminal does without, the first of them first.
 LIST_SPARE = ["LABEL", "SECURITY", "USER"]
 
@@ -24,7 +26,7 @@ def list_row(known: dict[str, Any]) -> list[str]:
         fields["label"],
         _state(fields),
         _server(fields),
-        fields["security"],
+        fields["security"] + (", " + UNVERIFIED if is_unverified(fields) else ""),
         fields["username"],
         _secrets(known["secrets"]),
         _mail(known["health"]),
@@ -35,7 +37,8 @@ def show_lines(known: dict[str, Any]) -> Iterator[Line]:
     fields = known["fields"]
     yield fields["slug"], "", False
     for name, value in fields.items():
-        yield name, _text(value), False
+        warned = name == "verify" and is_unverified(fields)
+        yield name, f"{_text(value)}: {UNVERIFIED}" if warned else _text(value), warned
     yield "Secrets", "", False
     for name, secret in known["secrets"].items():
         yield name, _secret(secret), secret["state"] == "unreadable"
@@ -46,6 +49,11 @@ def show_lines(known: dict[str, Any]) -> Iterator[Line]:
     for what in ("created", "changed", "secret_changed"):
         at, by = _moment(audit[f"{what}_at"]), audit[f"{what}_by"]
         yield what, f"{at} by {by}" if by else at, False
+
+
+def is_unverified(fields: dict[str, Any]) -> bool:
+    """Whether TLS protects the connection from nobody who sits in between."""
+    return fields["security"] != Security.NONE and not fields["verify"]
 
 
 def _state(fields: dict[str, Any]) -> str:

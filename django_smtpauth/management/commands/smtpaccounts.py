@@ -141,6 +141,7 @@ class Command(BaseCommand):
             raise CommandError("--keep-going is for lines on standard input.")
         entry = from_words(slug, self._scope, words, self._secrets(slug))
         self._report(changes.apply([entry], self._database, _actor()))
+        self._warn_of_unverified([entry])
 
     def _set_lines(self, words: Sequence[str]) -> None:
         if words or any(self._sources(name) for name in SECRETS):
@@ -155,11 +156,22 @@ class Command(BaseCommand):
                 problems += self._dry(entries)
                 raise ProvisioningError(sorted(problems, key=lambda one: one.line or 0))
             self._report(changes.apply(entries, self._database, _actor()))
+            self._warn_of_unverified(entries)
             return
         outcomes, more = changes.apply_each(entries, self._database, _actor())
         self._report(outcomes)
+        self._warn_of_unverified(entries)
         if problems or more:
             raise self._failure([*problems, *more], "Not written were these lines")
+
+    def _warn_of_unverified(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            if entry.values.get("verify") is False:
+                self._note(
+                    f"{entry.slug}: the certificate is not verified. Whoever sits between this "
+                    "site and the server can read the password and the mail. For a server with "
+                    "an authority of its own give ca_text in place of verify=false."
+                )
 
     def _dry(self, entries: Iterable[Entry]) -> list[Problem]:
         try:
