@@ -1,273 +1,378 @@
 """`manage.py smtptest [ADDRESS...]`: try the way that this site's mail takes."""
 
-import argparse
 import contextlib
+import json
 import logging
-import os
-import socket
+import shutil
 import sys
-import textwrap
-from collections.abc import Callable, Iterator, Mapping
-from email.utils import formatdate
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from django.conf import ENVIRONMENT_VARIABLE, settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils.module_loading import import_string
 
-from django_smtpauth.backends import EmailBackend
-from django_smtpauth.conf import is_explicit, mail_setting, mailers_configured, smtpauth_settings
 from django_smtpauth.diagnosis.explain import explain
 from django_smtpauth.diagnosis.failure import Failure
-from django_smtpauth.diagnosis.finding import Finding
 from django_smtpauth.diagnosis.pasted import MAX_PASTED
 from django_smtpauth.diagnosis.plan import Plan
-from django_smtpauth.diagnosis.probe import probe
-from django_smtpauth.diagnosis.report import Report, StageReport
-from django_smtpauth.diagnosis.rules.site import BACKEND
-from django_smtpauth.sending.accounts import current_accounts
-from django_smtpauth.sending.addressing import envelope_address, envelope_sender
-from django_smtpauth.sending.composition import author
+from django_smtpauth.diagnosis.probe import INTERRUPTED, Interrupted, probe
+from django_smtpauth.diagnosis.report import Mask, Report, StageReport
+from django_smtpauth.management.rendering import table
+from django_smtpauth.management.smtptest import changes, exits, pages
+from django_smtpauth.management.smtptest.arguments import (
+    SUMMARY,
+    HelpFormatter,
+    add_arguments,
+    check_combination,
+    epilog,
+    sends_message,
+)
+from django_smtpauth.management.smtptest.letters import Letters, author_of, octets_of
+from django_smtpauth.management.smtptest.repeating import Count, send_more
+from django_smtpauth.management.smtptest.swaks import swaks_line
+from django_smtpauth.management.smtptest.targets import Way, unroutable, ways
+from django_smtpauth.management.smtptest.terminal import WIDTH, Terminal
 from django_smtpauth.sending.log import logger
 from django_smtpauth.sending.redirection import redirect_target
-from django_smtpauth.sending.results import Result
-from django_smtpauth.sending.routing import Route, Rule
-from django_smtpauth.smtp.errors import SMTPError
-from django_smtpauth.smtp.transaction import Status
-from django_smtpauth.smtp.transcript import render
+from django_smtpauth.sending.routing import Route
 
-WIDTH = 79
-#: Seconds for all of it, a slow verdict included.
+#: Seconds for all of a check, a slow verdict included.
 PATIENCE = 180.0
-INDENT = " " * 12
-
-TAKEN = "The server took the message. If it does not arrive, look among the spam."
-DELIVERED = "The server delivered the message: in LMTP it answers for each mailbox."
-
-BODY = """\
-This is a test message from the Django site "{site}" on {host}.
-
-Somebody ran "manage.py smtptest" there on {date} to see whether the site
-can send mail. It can: there is nothing to do, and no need to answer.
-
-Server: {server}
-"""
+#: Octets of a message that -v 3 shows.
+MOST_SHOWN = 4_096
 
 
 class Command(BaseCommand):
-    """Connects and logs in; with an address it sends a test message, too."""
+    """Tries one server or all of them, and ends with the code of the stage that failed."""
 
-    help = (
-        "Tries the way that this site's mail takes: connects, logs in and, with an address, sends "
-        "a test message. Tells what happened; -v 2 shows the dialogue. Exits with 1 on failure."
-    )
+    help = SUMMARY
     requires_system_checks = ["mail"]
 
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """Django's, with the table of what is done below the options."""
+        kwargs |= {"formatter_class": HelpFormatter, "epilog": epilog()}
+        return super().create_parser(prog_name, subcommand, **kwargs)
+
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "addresses",
-            nargs="*",
-            metavar="ADDRESS",
-            type=_address(envelope_address),
-            help="send a test message to this address; without any, nothing is sent",
-        )
-        way = parser.add_mutually_exclusive_group()
-        way.add_argument("--account", metavar="SLUG", help="use this account")
-        way.add_argument("--using", metavar="ALIAS", help="use this mailer of MAILERS")
-        parser.add_argument(
-            "--explain",
-            metavar="FILE",
-            help="explain an error, a bounce or a log line from this file, or from standard input "
-            "(-); nothing is connected to",
-        )
-        parser.add_argument(
-            "--from",
-            dest="sender",
-            metavar="ADDR",
-            type=_address(envelope_sender),
-            help="the sender (default: DEFAULT_FROM_EMAIL, or the account's own address)",
-        )
+        add_arguments(parser)
 
     def handle(self, *_: Any, **options: Any) -> None:
-        self._verbosity = options["verbosity"]
+        verbosity = options["verbosity"]
+        self._mask = Mask() if options["hide_addresses"] else None
+        quiet = verbosity == 0 or options["json"]
+        self._told = Terminal(self.stdout, self.style, self._mask, quiet=quiet)
+        self._always = Terminal(self.stdout, self.style, self._mask)
         if options["explain"]:
-            self._show(explain(Failure.parse(_read(options["explain"]))))
+            self._always.finding(explain(Failure.parse(_read(options["explain"]))))
             return
+        check_combination(options)
+        self._options, self._verbosity = options, verbosity
+        self._letters = Letters(options)
+        if options["no_verify"]:
+            self._warn("The certificate is NOT verified: whoever stands between gets everything.")
+        tried = ways(options, self._letters.draft())
+        if options["as_swaks"]:
+            self._print_swaks(tried)
+            return
+        with _without_log():
+            failure = self._try_all(tried)
+        if failure is not None:
+            raise failure
+
+    # Trying
+
+    def _try_all(self, tried: Sequence[Way]) -> CommandError | None:
+        """Tries each server and tells of it; gives the error to end with."""
+        reports: list[Report] = []
+        self._short: list[CommandError] = []
+        self._redirect, self._bar_shown = "", False
+        self._before = self._load_changes()
+        # A table says it shorter than many reports; what failed newly is known at the end only.
+        self._brief = self._options["every"] and self._verbosity < 2
+        self._live = not (self._brief or self._options["changes"])
         try:
-            with _without_log():
-                self._run(options)
-        except KeyboardInterrupt:
-            fate = " Perhaps the message was sent." if options["addresses"] else ""
-            raise CommandError(f"Interrupted.{fate}", returncode=130) from None
+            for number, way in enumerate(tried, 1):
+                if self._brief:
+                    self._progress(f"{number} of {len(tried)}: {way.label}")
+                reports.append(self._try(way))
+        except KeyboardInterrupt as stop:
+            stopped = stop.report if isinstance(stop, Interrupted) else None
+            self._progress("")
+            self._write_transcript(tried, [*reports, stopped] if stopped else reports)
+            return self._interrupted(tried, reports, stopped)
+        self._progress("")
+        self._write_transcript(tried, reports)
+        return self._conclude(tried, reports)
 
-    def _run(self, options: dict[str, Any]) -> None:
-        message = EmailMessage(from_email=options["sender"] or None, to=options["addresses"])
-        try:
-            backend = self._backend(options["account"], options["using"])
-            route = backend.route(message)
-            target = redirect_target()
-        except ImproperlyConfigured as error:
-            self._note_unknown_accounts()
-            self._explain(error, "SETTINGS")
-            raise CommandError("SETTINGS failed: there is no server to try.") from error
-        if not options["sender"]:
-            message.from_email = _default_sender(route, options["account"])
-        _write_text(message, route)
-        self._tell_route(route, message)
-        if target and message.to:
-            self._row("Redirected", f'to {target}\n(SMTPAUTH["REDIRECT_TO"] gets every message)')
-        report = probe(route, _plan(message))
-        self._tell(report)
-        self._conclude(report, route)
+    def _try(self, way: Way) -> Report:
+        route, message = way.route, None
+        if self._live:
+            self._tell_notes(way)
+        if route is not None and sends_message(self._options):
+            message = self._letters.message(route)
+            try:
+                self._redirect = redirect_target()
+            except ImproperlyConfigured as error:
+                way, route = Way(way.kind, way.name, None, error), None
+        if route is None:
+            report = unroutable(way)
+            self._tell_end(way, report, None)
+            return report
+        if self._live:
+            self._tell_route(way, route, message)
+        progress = partial(self._tell_stage, route.endpoint.server) if self._live else None
+        report, count = probe(route, self._plan(way, route, message), progress), None
+        if report.ok and self._options["count"] > 1:
+            count = self._send_more(route)
+        self._tell_end(way, report, message, count)
+        if count is not None and count.interrupted:
+            raise _too_few(count)
+        if count is not None and count.error:
+            self._short.append(_too_few(count))
+        return report
 
-    # Which backend
-
-    def _backend(self, account: str | None, using: str | None) -> EmailBackend:
-        """The backend that mail would go through; ours in any case."""
-        if using is not None and not mailers_configured():
-            raise CommandError(
-                "--using names an entry of the setting MAILERS (Django 6.1), which this site does "
-                "not have. Leave it out."
-            )
-        path = _backend_path(using or "default")
-        if path is not None and _is_ours(path):
-            if account:
-                return EmailBackend(account=account)
-            return _mailer(using or "default")
-        if using is not None:
-            raise CommandError(
-                f"The mailer {using!r} does not use this package: its BACKEND is {path}.\n"
-                f'Set MAILERS["{using}"]["BACKEND"] = "{BACKEND}".'
-            )
-        self._warn_of(path)
-        alias: dict[str, Any] = {"alias": "default"} if mailers_configured() else {}
-        return EmailBackend(account=account, **alias)
-
-    def _warn_of(self, path: str | None) -> None:
-        setting = 'MAILERS["default"]["BACKEND"]' if mailers_configured() else "EMAIL_BACKEND"
-        self._note(
-            f"This site does not send through this package itself: {setting} is "
-            f"{path or 'not set'}. If that does not hand the mail on to this package, set it to "
-            f'"{BACKEND}". What follows shows how mail goes through it.'
+    def _plan(self, way: Way, route: Route, message: EmailMessage | None) -> Plan:
+        options = self._options
+        stop_after = options["stop_after"] or ""
+        rehearses = options["check"] or bool(options["stop_after"])
+        sender = options["sender"]
+        if sender is None and message is None and options["recipients"]:
+            sender = author_of(EmailMessage(from_email=self._letters.sender(route)), route)
+        return Plan(
+            stop_after=stop_after or ("" if message or rehearses else "AUTH"),
+            message=message,
+            sender=sender,
+            recipients=options["recipients"] if message is None else (),
+            reuse=stop_after == "REUSE",
+            data_probe=stop_after == "DATA",
+            family=options["family"],
+            total_seconds=PATIENCE,
+            mailer=way.name if way.kind == "mailer" else "",
         )
 
-    def _note_unknown_accounts(self) -> None:
-        try:
-            scope = smtpauth_settings.scope
-        except ImproperlyConfigured:
-            # Then there is no route either, and its error tells it.
-            return
-        problem = current_accounts(scope).problem
-        if problem:
-            self._note(f"The accounts in the database can't be read ({problem}).")
+    def _send_more(self, route: Route) -> Count:
+        count = self._options["count"]
+        told = send_more(
+            route,
+            count,
+            lambda: self._letters.message(route),
+            lambda number: self._progress(_bar(number, count)),
+        )
+        self._progress("")
+        return told
 
-    # What is told
+    # Telling
 
-    def _tell_route(self, route: Route, message: EmailMessage) -> None:
-        if route.rule is Rule.SETTINGS:
-            self._note_unknown_accounts()
+    def _tell_notes(self, way: Way) -> None:
+        for note in way.notes:
+            self._told.sentences(note, kind="warning")
+            self._told.exactly("")
+
+    def _tell_route(self, way: Way, route: Route, message: EmailMessage | None) -> None:
         spoken = ", by LMTP" if route.endpoint.protocol == "lmtp" else ""
-        self._row("Server", f"{route.endpoint.name}{spoken}\n({route.rule.value})")
-        if message.to:
-            self._row("From", _author(message, route))
-
-    def _tell(self, report: Report) -> None:
-        for stage in report.stages:
-            for label, text in _rows(stage, report):
-                self._row(label, f"{text} ({stage.seconds:.2f} s)")
-        if report.result is not None:
-            self._tell_result(report.result)
-        if report.error is None:
-            self._row("Time", f"{report.seconds:.2f} s")
-        if self._verbosity > 1 and report.transcript:
-            self.stdout.write("")
-            self._print(render(report.transcript))
-
-    def _tell_result(self, result: Result) -> None:
-        for address in result.accepted:
-            self._row("Accepted", address, self.style.SUCCESS)
-        for address, outcome in result.recipients.items():
-            if outcome.status is Status.ACCEPTED:
-                continue
-            words = f"{address}: {outcome.reply.as_sent}" if outcome.reply else address
-            label = outcome.status.value.replace("_", " ").capitalize()
-            self._row(label, words, self.style.ERROR)
-        if result.attempts and result.attempts[-1].reply and result.sent:
-            self._row("Reply", result.attempts[-1].reply.as_sent)
-            self._row("Queue id", result.queue_id or "not told by this server")
-
-    def _conclude(self, report: Report, route: Route) -> None:
-        if report.error is not None:
-            stage = _stage_of(report)
-            self._explain(report.error, stage, route)
-            raise CommandError(f"{stage} failed: {_fate(report)}") from report.error
-        if report.result is None:
-            self._good("Connection and log-in work. Nothing was sent: give an address for that.")
+        rule = "this server was asked for" if way.kind == "ad hoc" else route.rule.value
+        self._told.row("Server", f"{route.endpoint.name}{spoken}\n({rule})")
+        if message is None:
             return
-        lmtp = route.endpoint.protocol == "lmtp"
-        refused = len(report.result.refused)
-        if refused:
-            total = len(report.result.recipients)
-            # The verdicts of LMTP come after the content.
-            stage = "LMTP" if lmtp else "RCPT"
-            raise CommandError(f"{stage} failed: {refused} of {total} recipients refused.")
-        self._good(DELIVERED if lmtp else TAKEN)
+        self._told.row("From", author_of(message, route))
+        if self._redirect:
+            told = f'to {self._redirect}\n(SMTPAUTH["REDIRECT_TO"] gets every message)'
+            self._told.row("Redirected", told)
 
-    def _explain(self, error: Exception, stage: str, route: Route | None = None) -> None:
-        self._row("FAILED", f"{stage}: {_words(error)}", self.style.ERROR, least=0)
-        self._show(explain(Failure.of(error, route)))
-        self.stdout.write("")
+    def _tell_stage(self, server: str, stage: StageReport) -> None:
+        for label, text, kind in (*pages.stage_rows(stage, server), *pages.warning_rows(stage)):
+            self._told.row(label, text, kind)
 
-    def _show(self, finding: Finding) -> None:
-        """Cause and cure, as it stands below a failure."""
-        self._print("\n" + _filled(f"{finding.title}. {finding.meaning}"), least=0)
-        for number, step in enumerate(finding.steps, 1):
-            self._print(_filled(str(step), f"{number}. "), least=0)
-        if finding.settings:
-            self._print("\n" + textwrap.indent(finding.settings, "    "), least=0)
-        if finding.link:
-            self._print(f"\n{finding.link}", least=0)
-
-    def _good(self, text: str) -> None:
-        self._print("\n" + textwrap.fill(text, WIDTH), self.style.SUCCESS)
-
-    def _note(self, text: str) -> None:
-        lines = textwrap.fill(text, WIDTH, break_on_hyphens=False, break_long_words=False)
-        self._print(lines + "\n\n", self.style.WARNING)
-
-    def _row(
-        self, label: str, text: str, style: Callable[[str], str] = str, *, least: int = 1
+    def _tell_end(
+        self,
+        way: Way,
+        report: Report,
+        message: EmailMessage | None,
+        count: Count | None = None,
     ) -> None:
-        wrapped = [
-            line
-            for part in text.split("\n")
-            for line in textwrap.wrap(part, WIDTH - len(INDENT), break_on_hyphens=False) or [""]
-        ]
-        self._print(
-            self.style.MIGRATE_LABEL(f"{label:<{len(INDENT)}}")
-            + style(f"\n{INDENT}".join(wrapped)),
-            least=least,
-        )
+        """What is known when the check has ended."""
+        options = self._options
+        if options["changes"]:
+            if not changes.is_new(report, self._before):
+                return
+            if not self._brief:
+                self._tell_notes(way)
+                if way.route is not None:
+                    self._tell_route(way, way.route, message)
+                for stage in report.stages:
+                    self._tell_stage(report.target.server, stage)
+        if options["json"]:
+            told = report.to_dict(hide_addresses=options["hide_addresses"])
+            self.stdout.write(json.dumps(told | ({"count": count.to_dict()} if count else {})))
+        elif self._verbosity == 0:
+            self._always.exactly(pages.one_line(way.label, report))
+        elif not self._brief:
+            self._tell_report(way, report, message, count)
 
-    def _print(self, text: str, style: Callable[[str], str] = str, *, least: int = 1) -> None:
-        """Writes what the terminal can show; the words of a server may be anything."""
-        if self._verbosity >= least:
-            encoding = getattr(self.stdout, "encoding", None) or "utf-8"
-            shown = text.encode(encoding, "backslashreplace").decode(encoding)
-            self.stdout.write(shown, style_func=style)
+    def _tell_report(
+        self, way: Way, report: Report, message: EmailMessage | None, count: Count | None
+    ) -> None:
+        if report.result is not None:
+            for row in pages.result_rows(report.result):
+                self._told.row(*row)
+        if report.ok:
+            self._told.row("Time", f"{report.seconds:.2f} s")
+        if count is not None:
+            rate = f"{count.sent - 1} more in {count.seconds:.2f} s"
+            self._told.row("Messages", f"{count.sent} of {count.asked} sent ({rate})")
+        self._tell_details(report, message, way.route)
+        if not report.ok:
+            self._tell_failure(report)
+        elif count is None or count.error is None:
+            lmtp = way.route is not None and way.route.endpoint.protocol == "lmtp"
+            self._told.exactly("")
+            self._told.sentences(pages.verdict(report, lmtp=lmtp), kind="good")
+        else:
+            self._told.finding(explain(Failure.of(count.error, way.route)))
+        if self._options["every"]:
+            self._told.exactly("\n" + "-" * WIDTH)
 
+    def _tell_details(
+        self, report: Report, message: EmailMessage | None, route: Route | None
+    ) -> None:
+        if self._verbosity > 2:
+            self._told.exactly("\nEverything that was found out", "head")
+            for stage in report.stages:
+                for text in pages.fact_lines(stage):
+                    self._told.line(text, hang="    ")
+        if self._verbosity > 1 and report.transcript:
+            self._told.exactly("\nThe dialogue, and the seconds for each answer", "head")
+            for before, text in pages.dialogue(report.transcript):
+                self._told.line(text, before)
+        if self._verbosity > 2 and message and route and not self._options["hide_data"]:
+            octets = octets_of(message, route)
+            self._told.exactly(f"\nThe message, {len(octets):,} octets", "head")
+            for text in octets[:MOST_SHOWN].decode("utf-8", "replace").splitlines():
+                self._told.line(text, "  ")
+            if len(octets) > MOST_SHOWN:
+                self._told.line("…", "  ")
 
-def _address(read: Callable[[str], str]) -> Callable[[str], str]:
-    def address(text: str) -> str:
+    def _tell_failure(self, report: Report) -> None:
+        self._told.row("FAILED", pages.failed_words(report), "bad")
+        for finding in report.findings:
+            if finding.severity == "error":
+                self._told.finding(finding)
+        self._told.exactly("")
+
+    # The end
+
+    def _conclude(self, tried: Sequence[Way], reports: Sequence[Report]) -> CommandError | None:
+        shown = list(zip(tried, reports, strict=True))
+        if self._options["changes"]:
+            shown = [one for one in shown if changes.is_new(one[1], self._before)]
+            self._save_changes(reports)
+        if self._options["every"] and shown:
+            self._tell_summary(shown)
+        failed = [report for _way, report in shown if not report.ok]
+        if not failed:
+            return next(iter(self._short), None)
+        text = pages.failure(failed[0])
+        if self._options["every"]:
+            text = f"{len(failed)} of {len(reports)} failed."
+        return CommandError(text, returncode=exits.code_of(failed[0]))
+
+    def _tell_summary(self, shown: Sequence[tuple[Way, Report]]) -> None:
+        columns = shutil.get_terminal_size((80, 24)).columns - 1
+        rows = [pages.summary_row(way.label, report) for way, report in shown]
+        head, *lines = table(pages.SUMMARY_HEAD, rows, columns, pages.SUMMARY_SPARE)
+        self._told.exactly(head, "head")
+        for line, (_way, report) in zip(lines, shown, strict=True):
+            self._told.exactly(line, "" if report.ok else "bad")
+        for way, report in shown:
+            errors = [one for one in report.findings if one.severity == "error"]
+            if self._brief and errors:
+                self._told.exactly(f"\n{way.label}", "head")
+                self._told.row("FAILED", pages.failed_words(report), "bad")
+                self._told.finding(errors[0])
+
+    def _interrupted(
+        self, tried: Sequence[Way], reports: Sequence[Report], stopped: Report | None
+    ) -> CommandError:
+        """Ends after Ctrl-C with what was learnt."""
+        fate = ""
+        if stopped is not None and sends_message(self._options):
+            before = stopped.stage("AUTH").facts.get("why") == INTERRUPTED
+            fate = " Nothing was sent." if before else " Perhaps the message was sent."
+        if stopped is not None and self._options["json"]:
+            told = stopped.to_dict(hide_addresses=self._options["hide_addresses"])
+            self.stdout.write(json.dumps(told | {"ok": False, "interrupted": True}))
+        elif stopped is not None:
+            self._tell_details(stopped, None, None)
+        if self._options["every"] and reports:
+            self._tell_summary(list(zip(tried, reports, strict=False)))
+        return CommandError(f"Interrupted.{fate}", returncode=exits.INTERRUPTED)
+
+    # Files and lines
+
+    def _print_swaks(self, tried: Sequence[Way]) -> None:
+        for way in tried:
+            if way.route is None:
+                raise CommandError(f"There is no server to try: {way.error}")
+            line, unsaid = swaks_line(way.route, self._options, self._letters.sender(way.route))
+            self.stdout.write(self._mask.text(line) if self._mask else line)
+            for text in unsaid:
+                self.stderr.write(text, self.style.WARNING)
+
+    def _load_changes(self) -> changes.Failures:
+        if not self._options["changes"]:
+            return {}
         try:
-            return read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
+            return changes.load(self._options["changes"])
+        except (OSError, ValueError) as error:
+            raise CommandError(f"--changes: {self._options['changes']}: {error}.") from None
 
-    return address
+    def _save_changes(self, reports: Sequence[Report]) -> None:
+        try:
+            changes.save(self._options["changes"], changes.failures_of(reports))
+        except OSError as error:
+            raise CommandError(f"--changes: {error}.") from None
+
+    def _write_transcript(self, tried: Sequence[Way], reports: Sequence[Report]) -> None:
+        path = self._options["transcript"]
+        if not path:
+            return
+        lines: list[str] = []
+        for way, report in zip(tried, reports, strict=False):
+            lines += [f"{way.label}, {report.target.server}, {report.began.isoformat()}"]
+            lines += [before + text for before, text in pages.dialogue(report.transcript)]
+        text = "\n".join([*lines, ""])
+        try:
+            Path(path).write_text(self._mask.text(text) if self._mask else text, encoding="utf-8")
+        except OSError as error:
+            raise CommandError(f"--transcript: {path} can't be written: {error}.") from None
+
+    def _warn(self, text: str) -> None:
+        self.stderr.write(text, self.style.WARNING)
+
+    def _progress(self, text: str) -> None:
+        """A line that the next one replaces, if somebody looks; nothing else is disturbed."""
+        if self.stderr.isatty() and self._verbosity and (text or self._bar_shown):
+            self._bar_shown = bool(text)
+            shown = text[: WIDTH - 1]
+            self.stderr.write(f"\r{shown:<{WIDTH}}\r{shown}", str, ending="")
+
+
+def _too_few(count: Count) -> CommandError:
+    """The error to end with when not all messages of --count were sent."""
+    told = f"{count.sent} of {count.asked} messages were sent."
+    if count.interrupted:
+        return CommandError(f"Interrupted. {told}", returncode=exits.INTERRUPTED)
+    stage = str(getattr(count.error, "stage", ""))
+    stage = stage if stage in exits.CODES else "DELIVERY"
+    return CommandError(f"{stage} failed: {told}", returncode=exits.CODES[stage])
+
+
+def _bar(number: int, count: int) -> str:
+    done = 30 * number // count
+    return f"[{'#' * done}{'.' * (30 - done)}] {number} of {count}"
 
 
 def _read(name: str) -> str:
@@ -279,131 +384,6 @@ def _read(name: str) -> str:
             return file.read(MAX_PASTED)
     except (OSError, UnicodeError) as error:
         raise CommandError(f"--explain: {name} can't be read: {error}") from error
-
-
-def _filled(text: str, label: str = "") -> str:
-    return textwrap.fill(
-        f"{label}{text}",
-        WIDTH,
-        subsequent_indent=" " * len(label),
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
-
-
-def _backend_path(alias: str) -> str | None:
-    """The backend that the site has configured, as a dotted path."""
-    if not mailers_configured():
-        return str(mail_setting("EMAIL_BACKEND"))
-    if alias not in settings.MAILERS:
-        if alias != "default":
-            known = ", ".join(settings.MAILERS) or "none"
-            raise CommandError(f"There is no mailer {alias!r} in MAILERS. Known are: {known}.")
-        return None
-    # Django's own default for an entry without BACKEND.
-    default = "django.core.mail.backends.smtp.EmailBackend"
-    return str(settings.MAILERS[alias].get("BACKEND", default))
-
-
-def _is_ours(path: str) -> bool:
-    try:
-        backend = import_string(path)
-    except ImportError:
-        return False
-    return isinstance(backend, type) and issubclass(backend, EmailBackend)
-
-
-def _mailer(alias: str) -> EmailBackend:
-    """The backend as Django would make it; its class was checked before."""
-    backend: Any
-    if mailers_configured():
-        from django.core.mail import mailers
-
-        backend = mailers[alias]
-    else:
-        backend = import_string(str(mail_setting("EMAIL_BACKEND")))()
-    return cast("EmailBackend", backend)
-
-
-def _default_sender(route: Route, wanted: str | None) -> str:
-    """DEFAULT_FROM_EMAIL, unless the account that was named, or Django's default, says less."""
-    own = route.account.address if route.account else ""
-    if own and (wanted or not is_explicit("DEFAULT_FROM_EMAIL")):
-        return own
-    return str(settings.DEFAULT_FROM_EMAIL)
-
-
-def _author(message: EmailMessage, route: Route) -> str:
-    """From as the account sends it; if it does not, that is told when the message fails."""
-    try:
-        return author(message, route.account)
-    except (SMTPError, ValueError):
-        return str(message.from_email)
-
-
-def _write_text(message: EmailMessage, route: Route) -> None:
-    site = os.environ.get(ENVIRONMENT_VARIABLE, "").partition(".")[0] or "site"
-    host = socket.gethostname()
-    message.subject = f"Test message from {site} on {host}"
-    message.extra_headers["Auto-Submitted"] = "auto-generated"
-    message.body = BODY.format(
-        site=site, host=host, date=formatdate(localtime=True), server=route.endpoint.name
-    )
-
-
-def _words(error: Exception) -> str:
-    """What went wrong in the words of the engine and of the server."""
-    if not isinstance(error, SMTPError):
-        return str(error)
-    said = f"the server said: {error.reply.as_sent}" if error.reply else ""
-    return "\n".join(filter(None, [error.message, said]))
-
-
-def _fate(report: Report) -> str:
-    if report.result is not None and report.result.in_doubt:
-        return "nobody knows whether the message was sent."
-    return "no message was sent." if report.result else "nothing was sent."
-
-
-def _plan(message: EmailMessage) -> Plan:
-    """Up to the log-in, or the message; a server may take its time for that."""
-    if not message.to:
-        return Plan(stop_after="AUTH", total_seconds=PATIENCE)
-    return Plan(message=message, total_seconds=PATIENCE)
-
-
-def _stage_of(report: Report) -> str:
-    """Where the error happened, as the engine calls it, or at least the check."""
-    failed = report.failed.name if report.failed else ""
-    return str(getattr(report.error, "stage", "") or failed)
-
-
-def _rows(stage: StageReport, report: Report) -> Iterator[tuple[str, str]]:
-    """What is told of a stage that did not fail."""
-    facts = stage.facts
-    if stage.status == "failed" or facts.get("why") == "not reached":
-        return
-    if stage.name == "CONNECT":
-        story = next((e.text for e in report.transcript if e.stage == "CONNECT"), "")
-        yield "Connection", story
-    elif stage.name == "TLS" and facts.get("version"):
-        loud = f"; the certificate is {facts['verification']}"
-        trust = "" if facts["verification"].startswith("verified") else loud
-        yield "TLS", f"{facts['version']} ({facts['cipher']}) established{trust}"
-        if facts["certificate"]:
-            yield "Certificate", _certificate(facts)
-    elif stage.name == "TLS":
-        yield "TLS", facts["why"]
-    elif stage.name == "AUTH" and stage.reply:
-        yield "Log-in", f"{facts['mechanism']}: {stage.reply.as_sent}"
-    elif stage.name == "AUTH":
-        yield "Log-in", facts["why"]
-
-
-def _certificate(facts: Mapping[str, Any]) -> str:
-    left, day = facts["certificate"]["days_left"], facts["certificate"]["not_after"][:10]
-    end = f"until {day}, {left} {'day' if left == 1 else 'days'} left"
-    return f"for {facts['names'] or 'no host'}; {f'expired on {day}' if left < 0 else end}"
 
 
 @contextlib.contextmanager
