@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from django.core.management.base import CommandError, CommandParser, DjangoHelpFormatter
@@ -277,7 +277,7 @@ def _check_message(options: dict[str, Any]) -> None:
         raise CommandError("--count is for messages, and none is sent: see --help.")
 
 
-def sends_message(options: dict[str, Any]) -> bool:
+def sends_message(options: Mapping[str, Any]) -> bool:
     """Whether a message leaves: the table in --help, as a rule."""
     stage = options["stop_after"] or "QUIT"
     late = STAGES.index(stage) >= STAGES.index("DELIVERY") and stage != "DATA"

@@ -41,9 +41,7 @@ def swaks_line(route: Route, options: Mapping[str, Any], sender: str) -> tuple[s
     words = ["swaks", *_server(endpoint, options), *_tls(endpoint), *_log_in(endpoint)]
     words += ["--from", _bare(sender)]
     words += ["--to", ",".join(options["recipients"]) or _bare(sender)]
-    words += (
-        _message(options) if sends_message(dict(options)) else ["--quit-after", _stop(options)]
-    )
+    words += _message(options) if sends_message(options) else ["--quit-after", _stop(options)]
     return shlex.join(words), list(_unsaid(route, options))
 
 
