@@ -163,9 +163,7 @@ def _too_few(count: Count) -> CommandError:
     told = f"{count.sent} of {count.asked} messages were sent."
     if count.interrupted:
         return CommandError(f"Interrupted. {told}", returncode=exits.INTERRUPTED)
-    stage = str(getattr(count.error, "stage", ""))
-    stage = stage if stage in exits.CODES else "DELIVERY"
-    return CommandError(f"{stage} failed: {told}", returncode=exits.CODES[stage])
+    return CommandError(f"{count.stage} failed: {told}", returncode=exits.CODES[count.stage])
 
 
 def _read(name: str) -> str:

@@ -87,11 +87,17 @@ def fact_lines(stage: StageReport) -> Iterator[str]:
 
 def failed_words(report: Report) -> str:
     """Where it failed, in the words of the engine and of the server."""
-    error, stage = report.error, stage_of(report)
+    if report.error is None:
+        return f"{stage_of(report)}: recipients were refused"
+    return f"{stage_of(report)}: {error_words(report.error)}"
+
+
+def error_words(error: Exception) -> str:
+    """What went wrong, in the words of the engine and of the server."""
     if not isinstance(error, SMTPError):
-        return f"{stage}: {error or 'recipients were refused'}"
+        return str(error)
     said = f"the server said: {error.reply.as_sent}" if error.reply else ""
-    return f"{stage}: " + "\n".join(filter(None, [error.message, said]))
+    return "\n".join(filter(None, [error.message, said]))
 
 
 def verdict(report: Report, *, lmtp: bool) -> str:

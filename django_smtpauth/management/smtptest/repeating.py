@@ -11,6 +11,8 @@ from django.core.mail import EmailMessage
 from django_smtpauth.sending.delivery import Batch, Lines
 from django_smtpauth.sending.routing import Route
 
+from .exits import CODES
+
 
 @dataclass
 class Count:
@@ -25,6 +27,12 @@ class Count:
     seconds: float = 0.0
     error: Exception | None = None
     interrupted: bool = False
+
+    @property
+    def stage(self) -> str:
+        """Where the first failure was."""
+        named = str(getattr(self.error, "stage", ""))
+        return named if named in CODES else "DELIVERY"
 
     def to_dict(self) -> dict[str, object]:
         """JSON-ready values."""

@@ -174,6 +174,8 @@ class Telling:
             self._tell_failure(report)
             self._told.exactly("")
         elif count is not None and count.error is not None:
+            words = f"{count.stage}: {pages.error_words(count.error)}"
+            self._told.row("FAILED", words, "bad")
             self._told.finding(explain(Failure.of(count.error, route)))
         else:
             lmtp = route is not None and route.endpoint.protocol == "lmtp"
@@ -202,6 +204,8 @@ class Telling:
                 self._told.line(text, before)
         if self._verbosity > 2 and message and route and not self._options["hide_data"]:
             self._tell_message(octets_of(message, route))
+        if self._verbosity > 1:
+            self._told.exactly("")
 
     def _tell_message(self, octets: bytes) -> None:
         self._told.exactly(f"\nThe message, {len(octets):,} octets", "head")
