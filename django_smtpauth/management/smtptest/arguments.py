@@ -111,7 +111,7 @@ def _add_targets(parser: CommandParser) -> None:
     )
     group.add_argument(
         "--username",
-        help="with --host: log in; the password is asked for unless it is somewhere",
+        help="with --host: log in; asks for the password, unless one of these says where it is",
     )
     add_secrets(group, ["password"])
     group.add_argument(
@@ -134,7 +134,7 @@ def _add_depth(group: argparse._ArgumentGroup) -> None:
         metavar="STAGE",
         type=str.upper,
         choices=STAGES,
-        help="end after this stage, see below",
+        help="end after this stage",
     )
     group.add_argument(
         "--explain",
@@ -211,7 +211,9 @@ def _add_message(group: argparse._ArgumentGroup) -> None:
             type=_address(envelope_address),
             help=said,
         )
-    group.add_argument("--subject", metavar="TEXT")
+    group.add_argument(
+        "--subject", metavar="TEXT", help="in place of one that names site and machine"
+    )
     group.add_argument("--body", metavar="TEXT", help="plain text; @FILE reads a file")
     group.add_argument("--html", metavar="TEXT", help="HTML beside it; @FILE reads a file")
     group.add_argument("--attach", action="append", metavar="FILE", help="attach this file")
