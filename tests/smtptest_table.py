@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,13 +36,9 @@ def page() -> str:
     text = PAGE.read_text(encoding="utf-8")
     for name, rows in (("options", _options()), ("exit codes", _codes())):
         begin, end = f"<!-- {name}: made by `{COMMAND}` -->\n", f"\n<!-- end of {name} -->"
-        table = "\n".join(rows)
-        text = re.sub(
-            f"{re.escape(begin)}.*?{re.escape(end)}",
-            lambda _, new=f"{begin}{table}{end}": new,
-            text,
-            flags=re.S,
-        )
+        head, _, rest = text.partition(begin)
+        tail = rest.partition(end)[2]
+        text = head + begin + "\n".join(rows) + end + tail
     return text
 
 

@@ -34,6 +34,7 @@ def here(site, server, certificates, settings):
 def verbs(server):
     """What was said after the log-in."""
     (connection,) = server.connections
+    assert connection.finished.wait(10)
     said = connection.verbs
     return said[next(i for i, verb in enumerate(said) if verb == "AUTH") + 2 :]
 
