@@ -6,14 +6,17 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
+from io import StringIO
 
 import pytest
-from django.core.management import get_commands, load_command_class
+from django.core.management import call_command, get_commands, load_command_class
 
 from django_smtpauth.diagnosis.report import STAGES
 from django_smtpauth.management.smtptest import exits
 from django_smtpauth.management.smtptest.arguments import epilog
+from tests.servers.scripted import SILENCE
 from tests.smtptest_fixtures import (
     OURS,
     _account,  # noqa: F401
@@ -100,6 +103,14 @@ def test_addresses_can_be_hidden_everywhere(here, tmp_path, given):
     for shown in (text, path.read_text()):
         assert not re.search(r"\w@\w", shown)
     assert "RCPT TO:<address " in path.read_text()
+
+
+@pytest.mark.django_db
+def test_a_user_name_that_is_no_address_is_hidden_as_well(site, scripted_server):
+    server = scripted_server(users={"clubhouse": SECRET})
+    site.use(OURS, host=server.host, port=server.port, username="clubhouse", password=SECRET)
+    assert "username: clubhouse" in run("-v3")
+    assert "clubhouse" not in run("-v3", "--hide-addresses")
 
 
 # JSON
@@ -194,6 +205,36 @@ def test_a_file_that_is_not_of_changes_is_left_alone(here, tmp_path, content):
     assert path.read_text() == content
 
 
+# Somebody looks
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_there_is_a_bar_where_somebody_looks(here, is_terminal):
+    class Errors(StringIO):
+        def isatty(self):
+            return is_terminal
+
+    errors = Errors()
+    call_command("smtptest", TO, count=3, stdout=StringIO(), stderr=errors)
+    assert ("3 of 3" in errors.getvalue()) == is_terminal
+
+
+@pytest.mark.django_db
+def test_ctrl_c_leaves_json(site, scripted_server):
+    def press(*_):
+        os.kill(os.getpid(), signal.SIGINT)
+        return SILENCE
+
+    server = scripted_server(replies={"MAIL": press})
+    site.use(OURS, host=server.host, port=server.port)
+    text, error, code = ending("--check", "--json")
+    told = json.loads(text)
+    assert (told["ok"], told["interrupted"]) == (False, True)
+    assert [one["name"] for one in told["stages"] if one["status"] == "ok"][-1] == "EHLO"
+    assert (error, code) == ("Interrupted.", 130)
+
+
 # The transcript
 
 
@@ -206,6 +247,14 @@ def test_the_transcript_goes_into_a_file(here, tmp_path):
     assert "C: RCPT TO:<nobody@example.org>" in text
     _, error = failing("--transcript", str(tmp_path))
     assert error.startswith("--transcript: ")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("verbosity", [1, 2])
+def test_its_own_output_can_be_explained(here, tmp_path, verbosity):
+    path = tmp_path / "told"
+    path.write_text(failing("nobody@example.org", verbosity=verbosity)[0])
+    assert run("--explain", str(path)).strip().startswith("There is no such mailbox.")
 
 
 # swaks

@@ -82,6 +82,18 @@ def test_where_the_password_comes_from(site, server, certificates, tmp_path, mon
     assert [attempt.accepted for attempt in server.connections[-1].auth] == [True]
 
 
+@pytest.mark.parametrize("key", [KeyboardInterrupt, EOFError])
+def test_ctrl_c_at_the_question_for_the_password(site, monkeypatch, key):
+    def press(prompt):
+        assert prompt == "Password of me: "
+        raise key
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", press)
+    assert ending("--host", "127.0.0.1", "--username", "me") == ("", "Interrupted.", 130)
+
+
 @pytest.mark.parametrize(
     ("kind", "place", "content", "told"),
     [

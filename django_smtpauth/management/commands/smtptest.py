@@ -59,7 +59,11 @@ class Command(BaseCommand):
         self._letters = Letters(options)
         if options["no_verify"]:
             self._telling.warn(NOT_VERIFIED)
-        targets = ways(options, self._letters.draft())
+        try:
+            targets = ways(options, self._letters.draft())
+        except (KeyboardInterrupt, EOFError):
+            # At the question for the password.
+            raise CommandError("Interrupted.", returncode=exits.INTERRUPTED) from None
         if options["as_swaks"]:
             self._print_swaks(targets)
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from django.core.mail import EmailMessage
@@ -196,7 +197,7 @@ class Telling:
         if self._verbosity > 2:
             self._told.exactly("\nEverything that was found out", "head")
             for stage in report.stages:
-                for text in pages.fact_lines(stage):
+                for text in pages.fact_lines(self._masked(stage)):
                     self._told.line(text, hang="    ")
         if self._verbosity > 1 and report.transcript:
             self._told.exactly("\nThe dialogue, and the seconds for each answer", "head")
@@ -206,6 +207,11 @@ class Telling:
             self._tell_message(octets_of(message, route))
         if self._verbosity > 1:
             self._told.exactly("")
+
+    def _masked(self, stage: StageReport) -> StageReport:
+        """A user name that is no address is hidden by its key."""
+        facts = dict(stage.facts)
+        return replace(stage, facts=self._mask.value(facts)) if self._mask else stage
 
     def _tell_message(self, octets: bytes) -> None:
         self._told.exactly(f"\nThe message, {len(octets):,} octets", "head")
