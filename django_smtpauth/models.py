@@ -31,9 +31,11 @@ from django_smtpauth.choices import (
 from django_smtpauth.conf import smtpauth_settings
 from django_smtpauth.current import smtp_account
 from django_smtpauth.names import ExactCharField, ExactSlugField
+from django_smtpauth.secrets.client_certificate import ClientCertificate, InvalidClientCertificate
 from django_smtpauth.secrets.destination import Destination, normalise_host, normalise_lines
 from django_smtpauth.secrets.fields import EncryptedTextField
 from django_smtpauth.secrets.rows import SealedManager, SealedQuerySet
+from django_smtpauth.secrets.secret import FreshSecret
 from django_smtpauth.secrets.token import SealingContext
 from django_smtpauth.smtp.endpoint import is_path
 from django_smtpauth.validators import (
@@ -74,6 +76,8 @@ class SlotField(_SlotCharField):
 #: Flag -> the column that holds its slot.
 SLOTS = {"is_default": "default_slot", "select_by_from": "sender_slot"}
 _FLAGS = {slot: flag for flag, slot in SLOTS.items()}
+#: What a client certificate calls its parts -> the columns that hold them.
+_CERTIFICATE_FIELDS = {"certificate_text": "client_certificate", "key_text": "client_key"}
 
 
 class AccountQuerySet(SealedQuerySet):
@@ -418,8 +422,8 @@ class SMTPAccount(AuditedRow):
         except ValidationError as error:
             errors = error.update_error_dict(errors)
         for name, contradiction in self._contradictions():
-            if name not in (exclude or ()):
-                errors.setdefault(name, []).append(contradiction)
+            if name not in (exclude or ()) and name not in errors:
+                errors[name] = [contradiction]
         if errors:
             raise ValidationError(errors)
 
@@ -455,6 +459,7 @@ class SMTPAccount(AuditedRow):
                 else ("client_key", _("A certificate needs its key."))
             )
             yield missing, ValidationError(message, code="missing")
+        yield from self._unfit_certificate()
         if self.authentication != Authentication.CERTIFICATE:
             return
         if not self.client_certificate:
@@ -463,6 +468,19 @@ class SMTPAccount(AuditedRow):
         if self.security == Security.NONE:
             message = _("A client certificate needs TLS: choose STARTTLS or implicit TLS.")
             yield "security", ValidationError(message, code="certificate")
+
+    def _unfit_certificate(self) -> Iterator[tuple[str, ValidationError]]:
+        """A key that was just given and can't be used with the certificate."""
+        key = self.client_key
+        if not self.client_certificate or not isinstance(key, FreshSecret):
+            return
+        try:
+            ClientCertificate(self.client_certificate, key).check()
+        except InvalidClientCertificate as error:
+            name, message = _CERTIFICATE_FIELDS[error.field], error.args[1]
+        else:
+            return
+        yield name, ValidationError(message, code="certificate")
 
     def validate_unique(self, exclude: Any = None) -> None:
         for slot in _FLAGS:
@@ -480,10 +498,13 @@ class SMTPAccount(AuditedRow):
         try:
             super().validate_constraints(exclude)
         except ValidationError as error:
-            errors = error.update_error_dict({})
-            if errors.pop(NON_FIELD_ERRORS, None):
-                message = _("Another account of this scope has this short name.")
-                errors["slug"] = [ValidationError(message, code="unique_together")]
+            errors: dict[str, Any] = {}
+            for fault in error.error_dict[NON_FIELD_ERRORS]:
+                if fault.code == "unique_together":
+                    message = _("Another account of this scope has this short name.")
+                    errors["slug"] = [ValidationError(message, code=fault.code)]
+                else:
+                    errors.setdefault(NON_FIELD_ERRORS, []).append(fault)
             raise ValidationError(errors) from None
 
     def _taken(self, flag: str) -> str:

@@ -20,7 +20,7 @@ from django_smtpauth.sending.accounts import Account
 from django_smtpauth.sending.credentials import credentials_of
 from django_smtpauth.sending.mailer import MailerOptions
 from django_smtpauth.sending.options import MessageOptions
-from django_smtpauth.sending.routing import Rule
+from django_smtpauth.sending.routing import Rule, account_options
 from django_smtpauth.smtp import Timeouts, replies
 from django_smtpauth.smtp.sasl import DEFAULT_ORDER, MECHANISMS
 from tests.backend_fixtures import (  # noqa: F401
@@ -53,6 +53,52 @@ def first_column(page: Path, heading: str) -> list[str]:
 def test_the_options_table_names_every_option() -> None:
     listed = first_column(ROOT / "docs/options.md", "# Options")
     assert listed == [field.name for field in fields(MailerOptions)]
+
+
+#: Account field -> a value that is not the usual one. Password and authority go another way.
+NOT_USUAL: dict[str, Any] = {
+    "host": "other.example.com",
+    "port": 465,
+    "username": "name",
+    "security": "implicit_tls",
+    "timeout": 9.0,
+    "verify": False,
+    "tls_minimum": "1.3",
+    "auth_mechanisms": "PLAIN",
+    "authentication": "certificate",
+    "allow_auth_without_tls": True,
+    "ehlo_name": "www.example.com",
+    "source_address": "192.0.2.1",
+    "protocol": "lmtp",
+    "bdat": "eager",
+    "recipients": "all",
+    "dsn_notify": "DELAY",
+    "dsn_ret": "FULL",
+    "require_tls": True,
+    "proxy": "socks5://proxy.example.com:1080",
+    "tls_pin": f"sha256//{'A' * 43}=",
+}
+
+
+def test_the_options_table_tells_the_fields_of_an_account() -> None:
+    table = (ROOT / "docs/options.md").read_text().split("The first that says something wins")[0]
+    rows = re.findall(r"^\| `(\w+)` .* \| ([^|]*)\|$", table, re.M)
+    told = {(name, field) for name, cell in rows for field in re.findall("`(.+?)`", cell)}
+    plain = Account(uuid.uuid4(), "club", "smtp.example.com")
+    usual = account_options(plain)
+    found = {
+        (option.name, field)
+        for field, value in NOT_USUAL.items()
+        for option in fields(MailerOptions)
+        if getattr(account_options(replace(plain, **{field: value})), option.name)
+        != getattr(usual, option.name)
+    }
+    assert {field for _, field in found} == NOT_USUAL.keys()
+    assert found <= told
+    others = {option for option, field in told - found if field in NOT_USUAL}
+    assert others == {"use_tls", "use_ssl"}
+    kept_apart = {field for _, field in told} - NOT_USUAL.keys()
+    assert kept_apart == {"password", "ca_text", "client_certificate", "client_key"}
 
 
 def test_the_options_table_tells_the_order_of_the_mechanisms() -> None:

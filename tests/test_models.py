@@ -555,6 +555,33 @@ def test_a_log_in_by_certificate_needs_one_and_tls():
     assert SMTPAccount.objects.get().client_key.reveal().startswith("-----BEGIN")
 
 
+def test_a_key_that_is_not_the_certificate_s_is_refused_at_its_field():
+    own, other = (trustme.CA().issue_cert("client.example") for _ in range(2))
+    certificate = own.cert_chain_pems[0].bytes().decode()
+    account = make(authentication="certificate", client_certificate=certificate)
+    for key, fault in (
+        (other.private_key_pem.bytes().decode(), "not that of the certificate"),
+        ("no PEM", "must be PEM"),
+    ):
+        account.client_key = key
+        found = errors_of(account)
+        assert list(found) == ["client_key"]
+        assert fault in found["client_key"]
+    account.client_key = own.private_key_pem.bytes().decode()
+    account.full_clean()
+
+
+def test_a_broken_promise_of_the_database_is_not_blamed_on_the_short_name():
+    create("club")
+    for account in (make("other", port=0), make("other", security="none", timeout=0.5)):
+        with pytest.raises(ValidationError, match="is violated") as error:
+            account.validate_constraints()
+        assert "slug" not in error.value.message_dict
+    with pytest.raises(ValidationError) as error:
+        make("club").validate_constraints()
+    assert list(error.value.message_dict) == ["slug"]
+
+
 def test_a_password_needs_a_user_name():
     assert list(errors_of(make(password="x", username=""))) == ["username"]
 

@@ -11,7 +11,6 @@ from django.db import IntegrityError, transaction
 from .. import presets
 from ..choices import Security
 from ..models import SLOTS, SMTPAccount
-from ..secrets.client_certificate import ClientCertificate, InvalidClientCertificate
 from ..secrets.errors import SecretUnreadable
 from ..secrets.secret import FreshSecret, Secret, StoredSecret
 from .entries import Entry
@@ -25,7 +24,6 @@ DELETED: Final = "deleted"
 
 #: What a preset fills in.
 _SERVER: Final = ("host", "port", "security")
-_CERTIFICATE_FIELDS: Final = {"certificate_text": "client_certificate", "key_text": "client_key"}
 
 
 @dataclass(frozen=True)
@@ -168,7 +166,7 @@ def assign(account: SMTPAccount, values: Any) -> None:
 
 
 def validate(account: SMTPAccount, database: str, line: int | None = None) -> list[Problem]:
-    """What `full_clean()` would say, but of this database, and whether certificate and key fit.
+    """What `full_clean()` would say, but of this database.
 
     Django looks for other rows in the database that reads go to by default.
     """
@@ -178,7 +176,6 @@ def validate(account: SMTPAccount, database: str, line: int | None = None) -> li
         account.clean,
         lambda: account.validate_constraints(exclude={"slug"}),
         lambda: _check_flags(account, database),
-        lambda: _check_certificate(account),
     ):
         try:
             step()
@@ -202,20 +199,6 @@ def _check_flags(account: SMTPAccount, database: str) -> None:
             )
     if faults:
         raise ValidationError(faults)
-
-
-def _check_certificate(account: SMTPAccount) -> None:
-    """Raises ValidationError for a key that was just given and is not the certificate's."""
-    key = account.client_key
-    if not account.client_certificate or not isinstance(key, FreshSecret):
-        return
-    try:
-        ClientCertificate(account.client_certificate, key).check()
-    except InvalidClientCertificate as error:
-        fault = {_CERTIFICATE_FIELDS[error.field]: error.args[1]}
-    else:
-        return
-    raise ValidationError(fault)
 
 
 def _left_behind(account: SMTPAccount, entry: Entry, moved: Sequence[str]) -> list[Problem]:

@@ -340,8 +340,14 @@ def overridden(route: Route, options: MailerOptions) -> Route:
 def account_endpoint(account: Account, options: MailerOptions | None = None) -> Endpoint:
     """The engine's value for an account; its password is opened when the engine asks for it.
 
-    options: from `account_options()`; None: the account with SMTPAUTH["DEFAULTS"].
+    options: from `account_options()`; None: the account with SMTPAUTH["DEFAULTS"]. Raises
+    InvalidOption.
     """
     options = options or account_options(account, defaults=default_options())
+    if not options.host:
+        raise InvalidOption(
+            f"account {account.slug}, host: it is empty. Type the name of a server, or choose a "
+            "provider."
+        )
     built = build_endpoint(options, "", credentials_of(account), account.ca_text or None)
     return replace(built, label=f"account {account.slug}, {built.server}")

@@ -239,6 +239,15 @@ def test_the_box_tells_who_carries_mail(visit, admin, account, mail_settings, ex
     page.wait_for_url(f"**{LIST}{account.pk}/change/")
 
 
+@pytest.mark.parametrize("width", [360, 800, 1280])
+def test_nothing_lies_over_the_box(visit, admin, account, width):
+    page = visit(admin, width=width)
+    page.goto(LIST)
+    box = page.locator(".smtpauth-routes").bounding_box()
+    add = page.locator(".object-tools .addlink").bounding_box()
+    assert add["y"] >= box["y"] + box["height"] or add["y"] + add["height"] <= box["y"]
+
+
 def test_an_account_is_added_by_keyboard_alone(visit, admin, expect):
     page = visit(admin)
     page.goto(ADD)

@@ -260,6 +260,11 @@ def test_the_password_is_opened_only_when_the_engine_asks():
     assert secret.opened == 1
 
 
+def test_an_account_without_a_server_is_named_with_what_it_needs():
+    with pytest.raises(InvalidOption, match="account club, host: it is empty. Type the name"):
+        account_endpoint(account("club", host=""))
+
+
 def test_a_password_without_a_user_is_no_credential():
     assert account_endpoint(account("club", password=Password("p"))).credentials is None
 
