@@ -16,6 +16,7 @@ from django.core.management import call_command, get_commands, load_command_clas
 from django_smtpauth.diagnosis.report import STAGES
 from django_smtpauth.management.smtptest import exits
 from django_smtpauth.management.smtptest.arguments import epilog
+from tests.requirements import require_server
 from tests.servers.scripted import SILENCE
 from tests.smtptest_fixtures import (
     OURS,
@@ -291,8 +292,9 @@ def test_what_the_line_for_swaks_says(here, given, told):
 
 
 @pytest.mark.django_db
-@pytest.mark.skipif(shutil.which("swaks") is None, reason="swaks is not installed")
 def test_swaks_takes_the_line(site, scripted_server, settings):
+    if shutil.which("swaks") is None:
+        require_server("swaks is absent: apt-get install swaks")
     settings.DEFAULT_FROM_EMAIL = "site@example.com"
     server = scripted_server()
     site.use(OURS, host=server.host, port=server.port)
