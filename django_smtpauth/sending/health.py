@@ -185,7 +185,8 @@ class Ledger:
         return self._clock() if entry.written is None else entry.written + EVERY
 
     def _is_due(self, entry: Entry) -> bool:
-        return self._clock() >= self._due_at(entry)
+        # Two looks at a clock are never the same moment: what was never written is due.
+        return entry.written is None or self._clock() >= self._due_at(entry)
 
     def _take(self, key: Key, entry: Entry) -> Writes:
         """What has gathered, which is regarded as written from here on."""
