@@ -22,7 +22,7 @@ from django_smtpauth.secrets.formfields import SecretState
 from . import states
 from .fieldsets import FIELDSETS, HISTORY, with_opened
 from .filters import CheckFilter, DefaultFilter, MailFilter, ProviderFilter, ScopeFilter
-from .pages import RECIPIENT, DiagnosisPages
+from .pages import PIECES, RECIPIENT, DiagnosisPages
 
 #: Secret -> what is shown in its place to somebody who may not change it.
 _STATES = {name: f"{name}_state" for name in SECRETS}
@@ -147,10 +147,10 @@ class SMTPAccountAdmin(DiagnosisPages):
     ) -> HttpResponse:
         """The page of a check; or the form, which refuses to be saved then."""
         response = self.check_form(request, object_id)
-        if response is None:
-            response = super().changeform_view(request, object_id, form_url, extra_context)
-            response.status_code = 422 if response.status_code == 200 else response.status_code
-        return response
+        if response is None and PIECES in request.POST:
+            # The script sends the form once more then, as a page.
+            response = HttpResponse(status=204)
+        return response or super().changeform_view(request, object_id, form_url, extra_context)
 
     def render_change_form(
         self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any

@@ -97,6 +97,8 @@ class DiagnosisPages(_ModelAdmin):
             raise PermissionDenied
         form_url = self._reverse("change", account.pk)
         problem = self._problem(request, account)
+        if problem and PIECES in request.POST:
+            return HttpResponse(status=204)
         if problem:
             messages.error(request, problem)
             return HttpResponseRedirect(form_url)
@@ -124,7 +126,8 @@ class DiagnosisPages(_ModelAdmin):
             return None
         problem = self._problem(request, account)
         if problem:
-            messages.error(request, problem)
+            if PIECES not in request.POST:
+                messages.error(request, problem)
             return None
         stored = account is not None and not form.changed_data
         form_url = self._reverse("change", account.pk) if account else self._reverse("add")
