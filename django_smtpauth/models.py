@@ -33,6 +33,7 @@ from django_smtpauth.current import smtp_account
 from django_smtpauth.names import ExactCharField, ExactSlugField
 from django_smtpauth.secrets.destination import Destination, normalise_host, normalise_lines
 from django_smtpauth.secrets.fields import EncryptedTextField
+from django_smtpauth.secrets.rows import SealedManager, SealedQuerySet
 from django_smtpauth.secrets.token import SealingContext
 from django_smtpauth.smtp.endpoint import is_path
 from django_smtpauth.validators import (
@@ -52,10 +53,8 @@ from django_smtpauth.validators import (
 
 if TYPE_CHECKING:
     _SlotCharField = models.CharField[str | None, str | None]
-    _QuerySet = models.QuerySet["SMTPAccount"]
 else:
     _SlotCharField = models.CharField
-    _QuerySet = models.QuerySet
 
 
 class SlotField(_SlotCharField):
@@ -77,7 +76,7 @@ SLOTS = {"is_default": "default_slot", "select_by_from": "sender_slot"}
 _FLAGS = {slot: flag for flag, slot in SLOTS.items()}
 
 
-class AccountQuerySet(_QuerySet):
+class AccountQuerySet(SealedQuerySet):
     """Accounts, as code asks for them."""
 
     def enabled(self) -> "AccountQuerySet":
@@ -94,7 +93,7 @@ class AccountQuerySet(_QuerySet):
         return next((account for account in holders if account.is_default), None)
 
 
-AccountManager = models.Manager.from_queryset(AccountQuerySet)
+AccountManager = SealedManager.from_queryset(AccountQuerySet)
 
 
 def _check(name: str, condition: models.Q) -> models.CheckConstraint:

@@ -12,7 +12,7 @@ from django_smtpauth.choices import SECURITY_HINT, Authentication, Notification
 from django_smtpauth.conf import smtpauth_settings
 from django_smtpauth.models import SLOTS, SMTPAccount
 from django_smtpauth.secrets.destination import normalise_host
-from django_smtpauth.secrets.formfields import SecretInput, SecretState, SecretTextarea
+from django_smtpauth.secrets.formfields import SecretInput, SecretState, SecretTextarea, hide_typed
 from django_smtpauth.secrets.keyring import get_sealer
 from django_smtpauth.secrets.secret import FreshSecret
 from django_smtpauth.smtp.endpoint import LMTP_PORT
@@ -101,6 +101,9 @@ class SMTPAccountForm(_ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        hide_typed(self)
+        # If something fails below, this frame does not show what was typed.
+        del args, kwargs
         account = self.instance
         self._adding = account.pk is None
         self._stored = [name for name in SECRETS if getattr(account, name)]

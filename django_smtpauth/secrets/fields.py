@@ -27,7 +27,14 @@ from django_smtpauth.secrets.formfields import (
     SecretWidget,
     refuse_redaction,
 )
-from django_smtpauth.secrets.secret import FreshSecret, Secret, StoredSecret, is_redaction
+from django_smtpauth.secrets.secret import (
+    FreshSecret,
+    Secret,
+    StoredSecret,
+    Unfit,
+    hide,
+    is_redaction,
+)
 from django_smtpauth.secrets.token import SealedToken, SealingContext
 
 if TYPE_CHECKING:
@@ -48,6 +55,7 @@ class SecretAttribute(DeferredAttribute):
         return value
 
     def __set__(self, instance: Any, value: Any) -> None:
+        value = hide(value)
         kept, before = self._kept(instance, value), instance.__dict__.get(self.field.attname)
         instance.__dict__[self.field.attname] = kept
         if isinstance(kept, FreshSecret) or (kept is None and before is not None):
@@ -58,15 +66,14 @@ class SecretAttribute(DeferredAttribute):
     def _kept(self, instance: Any, value: Any) -> SealedToken | FreshSecret | None:
         if value is None or isinstance(value, SealedToken):
             return value
-        if isinstance(value, str):
-            value = FreshSecret(value)
         if isinstance(value, FreshSecret):
             return self._typed(value)
         if isinstance(value, StoredSecret):
             return self._moved(instance, value)
+        kind = value.kind if isinstance(value, Unfit) else type(value).__name__
         raise TypeError(
-            f"{self.field} takes a text or None, not {type(value).__name__}; an expression would "
-            "be stored unencrypted."
+            f"{self.field} takes a text or None, not {kind}; an expression would be stored "
+            "unencrypted."
         )
 
     def _typed(self, secret: FreshSecret) -> FreshSecret | None:

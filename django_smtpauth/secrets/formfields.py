@@ -9,7 +9,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from django_smtpauth.secrets.secret import FreshSecret, Secret, StoredSecret, is_redaction
+from django_smtpauth.secrets.secret import FreshSecret, Secret, StoredSecret, hide, is_redaction
 
 
 class _Choice:
@@ -85,7 +85,7 @@ class SecretWidget(forms.Widget):
         clear = forms.CheckboxInput().value_from_datadict(data, files, self.clear_name(name))
         if clear and not self.is_required:
             return CONTRADICTION if text else CLEAR
-        return FreshSecret(text) if text else None
+        return hide(text) if text else None
 
     @staticmethod
     def clear_name(name: str) -> str:
@@ -163,3 +163,20 @@ class SecretFormField(forms.Field):
 
     def has_changed(self, initial: Any, data: Any) -> bool:  # noqa: ARG002
         return isinstance(data, (Secret, _Choice)) or bool(data)
+
+
+def hide_typed(form: forms.BaseForm) -> None:
+    """Replace the secrets among a form's data, which error trackers may show of a form, by
+    FreshSecrets. What belongs to the request stays as it is.
+    """
+    names = [
+        form.add_prefix(name)
+        for name, field in form.fields.items()
+        if isinstance(field, SecretFormField)
+    ]
+    data: Any = form.data
+    typed = {name: hide(data[name]) for name in names if data.get(name)}
+    if typed:
+        form.data = data = data.copy()
+        for name, secret in typed.items():
+            data[name] = secret

@@ -8,7 +8,7 @@ does not get it.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from cryptography.exceptions import InvalidTag
 from django.core.exceptions import ValidationError
@@ -79,11 +79,36 @@ class FreshSecret(Secret):
         return bool(self._plaintext)
 
     def seal(self, purpose: str, context: SealingContext) -> SealedToken:
-        """The token to store. Raises NoSealingKey or KeySourceError."""
+        """The token to store. Raises NoSealingKey or KeySourceError, and ValueError for a text
+        that UTF-8 can't express."""
         key = get_sealer()
         stored_for = printable(context.stored_for)
         bound = associated_data(key.id, stored_for, purpose, context)
-        return SealedToken.build(key.id, stored_for, key.seal(self._plaintext.encode(), bound))
+        try:
+            return SealedToken.build(key.id, stored_for, key.seal(self._plaintext.encode(), bound))
+        except UnicodeEncodeError:
+            # It holds the text.
+            pass
+        raise ValueError("The secret holds half of a character, which UTF-8 can't express.")
+
+
+class Unfit:
+    """Stands for what was given as a secret and can't be one; of that it keeps the type's name."""
+
+    def __init__(self, value: object) -> None:
+        self.kind = type(value).__name__
+
+
+def hide(value: Any) -> Any:
+    """What is assigned as a secret, so that from here on no local variable shows it.
+
+    A text becomes a FreshSecret; None, secrets, tokens and expressions stay.
+    """
+    if value is None or isinstance(value, (Secret, SealedToken, Unfit)):
+        return value
+    if hasattr(value, "as_sql"):
+        return value
+    return FreshSecret(value) if isinstance(value, str) else Unfit(value)
 
 
 class StoredSecret(Secret):

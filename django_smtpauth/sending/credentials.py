@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from django.utils.functional import Promise
+
 from ..conf import smtpauth_settings
 from ..secrets.destination import Destination
 from ..secrets.errors import SecretUnreadable
@@ -66,15 +68,22 @@ def _asked(source: Callable[[], object], account: Account) -> Password | None:
     if found is None:
         return None
     if not isinstance(found, Credentials):
-        raise _wrong(f"returned {type(found).__name__} in place of Credentials or None")
-    changed = found.destination.changes_from(account.destination)
+        kind = type(found).__name__
+        # It may be the password itself.
+        del found
+        raise _wrong(f"returned {kind} in place of Credentials or None")
+    password, destination = Password(found.password), found.destination
+    del found
+    if not (password.is_callable or issubclass(password.kind, (str, Promise))):
+        raise _wrong(f"has a password that is {password.kind.__name__} in place of text")
+    changed = destination.changes_from(account.destination)
     if changed:
         raise _wrong(
-            f"has a password of account {account.slug} for {found.destination} and not for "
+            f"has a password of account {account.slug} for {destination} and not for "
             f"{account.destination}, where the account points now (different: "
             f"{', '.join(changed)})"
         )
-    return Password(found.password)
+    return password
 
 
 def _wrong(what: str) -> SMTPError:

@@ -151,4 +151,35 @@ accounts reach only the networks that the site allows
     test_an_account_does_not_rebind_a_name
     test_an_account_does_not_reach_inside_by_a_proxy
     test_an_account_moved_past_the_form_stays_outside
+
+no secret of an account comes out, whatever is done with it
+    against: passwords in logs, pages, fixtures and error mails
+    test_leaks_of_the_admin
+    test_leaks_of_pages_that_fail
+    test_leaks_of_sends
+    test_leaks_of_smtptest
+    test_leaks_of_commands
+    test_leaks_of_texts
+    test_leaks_of_settings
+    test_leaks_would_be_found
+    test_leaks_of_each_secret_would_be_found
+
+no frame of an error shows a secret
+    against: error trackers, which collect local variables
+    test_no_frame_shows_a_secret
+    test_a_secret_in_a_frame_would_be_found
+
+who can write or restore the database gets no secret sent elsewhere
+    against: SQL injection, dumps, tampered forms (`attacks_on_accounts.py`)
+    test_each_column_is_bound_or_known_not_to_be
+    test_nothing_unbound_leads_the_password_elsewhere
+    test_edit_the_host_and_press_test
+    test_a_dump_that_was_restored_elsewhere_sends_nothing
+    test_a_swapped_provider_leads_nowhere
+    test_an_older_ciphertext_of_the_same_row_opens
+    test_what_is_no_field_of_the_form_is_ignored
+    test_the_attacks_name_tests_that_exist
+    test_the_page_tells_the_attacks
+    test_everybody_on_the_page_attacks
+    test_the_page_names_what_is_bound_and_what_is_not
 """
