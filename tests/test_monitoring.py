@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from django_smtpauth.checks import check_settings
+from django_smtpauth.conf import smtpauth_settings
 from django_smtpauth.models import SMTPAccount, SMTPAccountCheck, SMTPAccountHealth
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.monitoring_urls")]
@@ -135,6 +139,29 @@ def test_the_state_for_prometheus(get, accounts):
     assert all(line.startswith("# ") or form.match(line) for line in lines)
 
 
+def test_the_page_on_monitoring_names_everything(get, accounts):
+    text = (Path(__file__).parents[1] / "docs/monitoring.md").read_text()
+    told = set(re.findall(r"^\| `(smtpauth_\w+)` \|", text, re.M))
+    names = re.findall(r"^# TYPE (\w+) gauge$", get(METRICS).content.decode(), re.M)
+    assert told == set(names)
+    rows = " ".join(re.findall(r"^\| (`.*)$", text, re.M))
+    state = get(JSON).json()["accounts"][0]
+    assert {*state, *state["last_check"]} <= set(re.findall(r"`(\w+)`", rows))
+
+
+def test_the_snippets_of_the_page_on_monitoring(settings, monkeypatch):
+    text = (Path(__file__).parents[1] / "docs/monitoring.md").read_text()
+    urls, setting = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+    names: dict[str, Any] = {}
+    exec(urls, names)
+    (included,) = names["urlpatterns"]
+    assert included.resolve("mail/metrics").url_name == "metrics"
+    monkeypatch.setenv("SMTP_MONITORING_TOKEN", "t")
+    exec(setting, names)
+    settings.SMTPAUTH = names["SMTPAUTH"]
+    assert smtpauth_settings.monitoring_token == "t"
+
+
 def test_it_is_only_read(client, accounts):
     assert client.post(JSON, headers={"authorization": f"Bearer {TOKEN}"}).status_code == 405
 
@@ -145,7 +172,5 @@ def test_it_costs_one_query(get, accounts, django_assert_num_queries):
 
 
 def test_a_token_that_is_no_text_is_found_by_a_check(settings):
-    from django_smtpauth.checks import check_settings
-
     settings.SMTPAUTH = {"MONITORING_TOKEN": 5}
     assert [message.id for message in check_settings(None)] == ["smtpauth.E002"]

@@ -9,8 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 from django.http import HttpRequest
 from django.template.loader import render_to_string
-from django.utils import timezone, translation
-from django.utils.formats import date_format
+from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -185,7 +184,7 @@ def _sent(report: Report) -> dict[str, Any] | None:
             if outcome.status is Status.ACCEPTED
         ],
         "queue_id": report.result.queue_id,
-        "at": date_format(timezone.localtime(report.began), "DATETIME_FORMAT"),
+        "at": f"{report.began:%Y-%m-%d %H:%M:%S %Z}",
         "domain": dns.get("domain", ""),
         "checked": checked,
         "why": "" if checked else dns.get("checked", ""),

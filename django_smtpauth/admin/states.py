@@ -86,9 +86,21 @@ def health_of(account: SMTPAccount) -> SMTPAccountHealth | None:
 
 def mail(account: SMTPAccount) -> SafeString | str:
     """When real mail was sent last, when it failed, and how often since."""
-    cause = finding(account, with_words=False)
-    lines = [line for line in (_sent(account), _failed(account), cause) if line]
-    return format_html_join("", "{}", ((_second_line(line),) for line in lines)) or NOTHING
+    lines = [line for line in (_sent(account), _failed(account)) if line]
+    states = format_html_join("", "{}", ((_second_line(line),) for line in lines)) or NOTHING
+    return format_html("{}{}", states, _cause(finding(account, with_words=False)))
+
+
+def _cause(found: Finding | None) -> SafeString | str:
+    """Why mail is not leaving; the steps are folded away."""
+    if found is None:
+        return ""
+    steps = format_html_join("", "<li>{}</li>", ((step,) for step in found.steps))
+    return format_html(
+        '<details class="smtpauth-cause"><summary>{}</summary><ol>{}</ol></details>',
+        found.title,
+        steps,
+    )
 
 
 def _sent(account: SMTPAccount) -> SafeString | str:
