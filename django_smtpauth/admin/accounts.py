@@ -31,6 +31,7 @@ PANEL = "admin/smtpauth/smtpaccount/panel.html"
 SHOWN_ONLY = [
     *("guide", *_STATES.values(), "last_success", "last_failure", "failure_place"),
     *("failure_words", "failure_cure", "failure_cure_with_words", "checked"),
+    "checked_with_words",
     *("created", "changed", "secret_changed"),
 ]
 #: The parameter of the list that asks who carries mail.
@@ -101,6 +102,7 @@ class SMTPAccountAdmin(DiagnosisPages):
         if self.may(request, "test_smtpaccount"):
             shown["failure_place"] = "failure_words"
             shown["failure_cure"] = "failure_cure_with_words"
+            shown["checked"] = "checked_with_words"
         return [
             (title, {**options, "fields": _replaced(options["fields"], shown)})
             for title, options in fieldsets
@@ -256,7 +258,11 @@ class SMTPAccountAdmin(DiagnosisPages):
 
     @admin.display(description=_("last check"))
     def checked(self, account: SMTPAccount) -> SafeString | str:
-        return states.check_detail(account)
+        return states.check_detail(account, with_words=False)
+
+    @admin.display(description=_("last check"))
+    def checked_with_words(self, account: SMTPAccount) -> SafeString | str:
+        return states.check_detail(account, with_words=True)
 
     @admin.display(description=_("cause and cure"))
     def failure_cure(self, account: SMTPAccount) -> SafeString | str:

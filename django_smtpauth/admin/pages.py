@@ -159,7 +159,7 @@ class DiagnosisPages(_ModelAdmin):
             partial(last_check.store, account, by=by) if stored else None,
         )
         if sends and account.pk:
-            self.log_change(request, account, _("Sent a test message."))
+            self.log_change(request, account, _("Tried to send a test message."))
         if PIECES in request.POST:
             content = page.pieces()
         else:

@@ -207,13 +207,21 @@ def check(account: SMTPAccount) -> SafeString | str:
     if last is None:
         return NOTHING
     if last.ok:
-        return _second_line(_ago(gettext("good"), last.at))
-    lines = [warning(_ago(gettext("failed"), last.at, f" ({last.stage})")), last.title]
+        lines = [_ago(gettext("good"), last.at)]
+    else:
+        lines = [warning(_ago(gettext("failed"), last.at, f" ({last.stage})")), last.title]
+    if old := _is_old(account, last):
+        lines.append(quiet(old))
     return format_html_join("", "{}", ((_second_line(line),) for line in lines if line))
 
 
-def check_detail(account: SMTPAccount) -> SafeString | str:
-    """The same with who made it, and what is different from the last good one."""
+def _is_old(account: SMTPAccount, last: SMTPAccountCheck) -> str:
+    changed = account.changed_at
+    return gettext("before the account was changed") if changed and changed > last.at else ""
+
+
+def check_detail(account: SMTPAccount, with_words: bool) -> SafeString | str:
+    """The same with who made it. with_words: with what the server offers otherwise since then."""
     last = check_of(account)
     if last is None:
         return NOTHING
@@ -222,7 +230,8 @@ def check_detail(account: SMTPAccount) -> SafeString | str:
         gettext("Good.") if last.ok else warning(f"{last.stage}: {last.title}"),
         done(last.at, last.by),
         gettext("The certificate ends on %s.") % end if end else "",
-        *changes(last.good_facts, last.facts),
+        quiet(old) if (old := _is_old(account, last)) else "",
+        *(changes(last.good_facts, last.facts) if with_words else ()),
     ]
     if not last.ok and last.good_at:
         texts.append(gettext("The last good check was on %s.") % done(last.good_at, ""))

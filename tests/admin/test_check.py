@@ -411,7 +411,7 @@ def test_a_test_message(admin_client, server, at_server):
     assert "SPF: v=spf1 -all" in page
     assert "DMARC: no record" in page
     assert "dkim=pass" in page
-    assert LogEntry.objects.get().get_change_message() == "Sent a test message."
+    assert LogEntry.objects.get().get_change_message() == "Tried to send a test message."
     # A test is no real mail.
     assert not SMTPAccountHealth.objects.exists()
 
@@ -471,7 +471,9 @@ def test_the_check_is_kept_with_the_account(staff, server, at_server):
     assert SMTPAccountCheck.objects.get().at > kept.at
 
 
-def test_what_changed_since_the_last_good_check(admin_client, server, at_server, scripted_server):
+def test_what_changed_since_the_last_good_check(
+    admin_client, staff, server, at_server, scripted_server
+):
     shown(admin_client.post(check_url(at_server)))
     good = SMTPAccountCheck.objects.get()
     worse = scripted_server(extensions=["SIZE 1000", "AUTH FOO"])
@@ -492,6 +494,24 @@ def test_what_changed_since_the_last_good_check(admin_client, server, at_server,
     change = words(admin_client.get(url(account)).content.decode())
     assert "AUTH no longer offers PLAIN, LOGIN." in change
     assert "The last good check was on" in change
+    # What a server offers is for those who may have it asked.
+    change = words(staff("view_smtpaccount").get(url(account)).content.decode())
+    assert "The last good check was on" in change
+    assert "AUTH no longer offers" not in change
+
+
+def test_a_check_of_an_older_account_says_so(admin_client, at_server):
+    shown(admin_client.post(check_url(at_server)))
+    assert "before the account was changed" not in str(list_of(admin_client, "check_state"))
+    at_server.save()
+    assert "before the account was changed" in str(list_of(admin_client, "check_state"))
+
+
+def test_a_staging_site_gets_the_test_message_itself(admin_client, server, at_server, settings):
+    settings.SMTPAUTH = {**settings.SMTPAUTH, "REDIRECT_TO": "staging@example.com"}
+    data = {"_send_test": "1", "_test_recipient": "ann@example.org"}
+    shown(admin_client.post(check_url(at_server), data))
+    assert [message.recipients for message in server.accepted] == [["staging@example.com"]]
 
 
 def test_the_list_filters_by_the_last_check(admin_client, account):
