@@ -206,9 +206,8 @@ def check(account: SMTPAccount) -> SafeString | str:
     last = check_of(account)
     if last is None:
         return NOTHING
-    if last.ok:
-        lines = [_ago(gettext("good"), last.at)]
-    else:
+    lines: list[str] = [_ago(gettext("good"), last.at)]
+    if not last.ok:
         lines = [warning(_ago(gettext("failed"), last.at, f" ({last.stage})")), last.title]
     if old := _is_old(account, last):
         lines.append(quiet(old))
