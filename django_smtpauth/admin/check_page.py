@@ -13,6 +13,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from django_smtpauth.choices import Protocol
 from django_smtpauth.diagnosis.explain import explain
 from django_smtpauth.diagnosis.failure import Failure
 from django_smtpauth.diagnosis.finding import Finding
@@ -121,6 +122,7 @@ class Page:
 
     def _conclusion(self, report: Report) -> str:
         changed: list[str] = []
+        lmtp = self.check.account.protocol == Protocol.LMTP
         kept = self.keep is not None
         try:
             changed = self.keep(report) if self.keep else []
@@ -130,20 +132,23 @@ class Page:
         return self._render(
             "check_end.html",
             {
-                "verdict": _verdict(report),
+                "verdict": _verdict(report, lmtp),
                 "bad": not report.ok,
                 "changed": changed,
                 "kept": kept,
-                "sent": _sent(report) if report.ok else None,
+                # What LMTP accepts is in the mailbox.
+                "sent": _sent(report) if report.ok and not lmtp else None,
                 "dialogue": report.transcript,
                 "support": support_text(report),
             },
         )
 
 
-def _verdict(report: Report) -> str:
+def _verdict(report: Report, lmtp: bool) -> str:
     failed = report.failed
     if failed is None:
+        if report.result is not None and lmtp:
+            return _("The server delivered the test message.")
         if report.result is not None:
             return _("The server accepted the test message.")
         return _("Connection and log-in work. Nothing was sent.")

@@ -9,7 +9,13 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.core.handlers.wsgi import WSGIRequest
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
 from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils.translation import gettext as _
@@ -89,12 +95,10 @@ class DiagnosisPages(_ModelAdmin):
     def check_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Checks an account as it is stored."""
         account = self.get_object(request, unquote(object_id))
-        if account is None:
-            return self._get_obj_does_not_exist_redirect(  # type: ignore[attr-defined]
-                request, self.opts, object_id
-            )
         if not (self.may_check(request) and self.has_view_permission(request, account)):
             raise PermissionDenied
+        if account is None:
+            raise Http404
         form_url = self._reverse("change", account.pk)
         problem = self._problem(request, account)
         if problem and PIECES in request.POST:

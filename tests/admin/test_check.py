@@ -358,7 +358,7 @@ def test_the_buttons_are_for_those_who_may(staff, at_server):
 def test_an_account_that_is_gone(admin_client, at_server):
     gone = check_url(at_server)
     at_server.delete()
-    assert admin_client.post(gone).status_code == 302
+    assert admin_client.post(gone).status_code == 404
 
 
 CACHES = {
@@ -437,6 +437,15 @@ def test_the_queue_id_is_told(admin_client, scripted_server):
     data = {"_send_test": "1", "_test_recipient": "ann@example.org"}
     page = shown(admin_client.post(check_url(account_at(server)), data))
     assert "Queue id: 4Tz9XkQ" in words(page)
+
+
+def test_what_lmtp_takes_has_arrived(admin_client, scripted_server):
+    server = scripted_server(extensions=[])
+    account = account_at(server, protocol="lmtp", username="", password="", authentication="none")
+    data = {"_send_test": "1", "_test_recipient": "ann@example.org"}
+    page = words(shown(admin_client.post(check_url(account), data)))
+    assert "The server delivered the test message." in page
+    assert "Accepted is not arrived." not in page
 
 
 def test_a_refused_recipient(admin_client, scripted_server):
