@@ -121,6 +121,10 @@ def _bad_values() -> Iterator[CheckMessage]:
         smtpauth_settings.account_refresh  # noqa: B018
     except ImproperlyConfigured as error:
         yield Error(str(error), hint="The default is 5 seconds.", id=BAD_VALUE)
+    try:
+        smtpauth_settings.monitoring_token  # noqa: B018
+    except ImproperlyConfigured as error:
+        yield Error(str(error), hint="Leave it out to show nothing.", id=BAD_VALUE)
     for read in (allowed_hosts, allowed_ports):
         try:
             read()

@@ -31,6 +31,8 @@ DEFAULTS: dict[str, Any] = {
     "ACCOUNT_REFRESH": 5.0,
     # The address that gets every message in the place of its recipients; None: nobody.
     "REDIRECT_TO": None,
+    # What a monitor has to know to see the accounts' state; empty: nobody sees it.
+    "MONITORING_TOKEN": "",
     # Hosts and networks that are not public and that accounts may reach all the same.
     "ALLOWED_INTERNAL_HOSTS": (),
     # Ports that accounts may use: LMTP's, SMTP's, and those where providers and mail catchers
@@ -105,6 +107,16 @@ class SMTPAuthSettings:
             )
         found: Callable[..., Any] = value
         return found
+
+    @property
+    def monitoring_token(self) -> str:
+        """What a monitor has to know; empty: nobody sees anything. Raises ImproperlyConfigured."""
+        value = self.MONITORING_TOKEN
+        if value is None or isinstance(value, str):
+            return value or ""
+        raise ImproperlyConfigured(
+            f'SMTPAUTH["MONITORING_TOKEN"] must be a text, not {type(value).__name__}.'
+        )
 
     @property
     def account_refresh(self) -> float:

@@ -15,7 +15,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from django_smtpauth import presets
-from django_smtpauth.audit import AuditedRow
+from django_smtpauth.audit import MAX_NAME, AuditedRow
 from django_smtpauth.choices import (
     Authentication,
     ChoiceField,
@@ -544,7 +544,8 @@ class SMTPAccountHealth(models.Model):
 
     successes, failures: how many since the last one of the other kind. failure_stage,
     failure_code, failure_status: where mail failed last, and the server's reply, if there was one.
-    failure_text: one line without addresses.
+    failure_text: one line without addresses. failure_rule: the id of the rule that knew the
+    failure, empty if none was asked.
     """
 
     account = models.OneToOneField(
@@ -558,6 +559,7 @@ class SMTPAccountHealth(models.Model):
     failure_code = models.PositiveSmallIntegerField(null=True)
     failure_status = models.CharField(max_length=16, blank=True)
     failure_text = models.CharField(max_length=300, blank=True)
+    failure_rule = models.CharField(max_length=64, blank=True, default="")
 
     class Meta:
         verbose_name = _("state of an SMTP account")
@@ -571,6 +573,37 @@ class SMTPAccountHealth(models.Model):
     def is_failing(self) -> bool:
         """Whether the last thing that is known is a failure."""
         return self.failures > 0
+
+
+class SMTPAccountCheck(models.Model):
+    """The last check that somebody made of an account, in the admin. It holds neither secrets nor
+    addresses. Written apart from the account, as its health is.
+
+    at, by: when, and the user's name. ok: whether no stage failed. stage, rule, title: where it
+    failed, and the rule that knew why. facts: what the server showed, see
+    `diagnosis.last_check`. good_at, good_facts: the same of the last check without a failure.
+    """
+
+    account = models.OneToOneField(
+        SMTPAccount, models.CASCADE, primary_key=True, related_name="last_check"
+    )
+    at = models.DateTimeField()
+    by = models.CharField(max_length=MAX_NAME, blank=True)
+    ok = models.BooleanField()
+    stage = models.CharField(max_length=16, blank=True)
+    rule = models.CharField(max_length=64, blank=True)
+    title = models.CharField(max_length=200, blank=True)
+    facts = models.JSONField(default=dict)
+    good_at = models.DateTimeField(null=True)
+    good_facts = models.JSONField(default=dict)
+
+    class Meta:
+        verbose_name = _("check of an SMTP account")
+        verbose_name_plural = _("checks of SMTP accounts")
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return str(self.account)
 
 
 def normalise_sender(address: str) -> str:

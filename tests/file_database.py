@@ -17,7 +17,7 @@ import pytest
 from django.conf import settings as settings_of_tests
 from django.db import connections
 
-from django_smtpauth.models import SMTPAccount, SMTPAccountHealth
+from django_smtpauth.models import SMTPAccount, SMTPAccountCheck, SMTPAccountHealth
 from django_smtpauth.sending.accounts import database_changed
 from django_smtpauth.sending.durable import writer
 
@@ -54,6 +54,7 @@ def file_database(tmp_path: Path, settings: Any, django_db_blocker: Any) -> Iter
         with connections[ALIAS].schema_editor() as editor:
             editor.create_model(SMTPAccount)
             editor.create_model(SMTPAccountHealth)
+            editor.create_model(SMTPAccountCheck)
         database_changed()
         yield ALIAS
         written()

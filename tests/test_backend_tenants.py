@@ -197,7 +197,7 @@ def test_a_scope_that_can_not_be_told_does_not_stop_the_checks(settings):
 def test_smtptest_says_that_the_scope_can_not_be_told(mail_settings, settings, capsys):  # noqa: F811
     settings.SMTPAUTH = {"SCOPE": OF_TENANT.get}
     mail_settings()
-    with pytest.raises(CommandError, match="SETTINGS failed"):
+    with pytest.raises(CommandError, match="CONFIGURATION failed"):
         call_command("smtptest")
     assert 'SMTPAUTH["SCOPE"]' in " ".join(capsys.readouterr().out.split())
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -20,110 +21,29 @@ from django_smtpauth.models import SMTPAccount
 from django_smtpauth.sending import accounts
 from django_smtpauth.smtp import Endpoint, TLSOptions, connect
 from tests.servers.proxies import Socks5Proxy
-from tests.servers.scripted import Answer, Then
+from tests.servers.scripted import SILENCE, Answer, Then
+from tests.smtptest_fixtures import (
+    CONSOLE,
+    OURS,
+    USERS,
+    Site,
+    _account,  # noqa: F401
+    _closed_port,  # noqa: F401
+    _server,  # noqa: F401
+    _site,  # noqa: F401
+    failing,
+    row,
+    run,
+    server_options,
+    words,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = "django_smtpauth.backends.EmailBackend"
-CONSOLE = "django.core.mail.backends.console.EmailBackend"
-USERS = {"club@example.com": "s3cr3t-pass"}
+ROOT = Path(__file__).resolve().parents[1]
 
 
 class Subclass(EmailBackend):
     """A site's own backend on top of ours."""
-
-
-class Site:
-    """The settings of a site in one of Django's two forms."""
-
-    def __init__(self, settings, mailers):
-        self.settings = settings
-        self.mailers = mailers
-        settings.SMTPAUTH = {"KEYS": "derive-from-secret-key"}
-        if hasattr(settings, "MAILERS"):
-            del settings.MAILERS
-        self.use(OURS)
-
-    def use(self, backend, **options):
-        """This backend, with Django's options or ours."""
-        if self.mailers:
-            self.settings.MAILERS = {"default": {"BACKEND": backend, "OPTIONS": options}}
-            return
-        self.settings.EMAIL_BACKEND = backend
-        names = {"username": "HOST_USER", "password": "HOST_PASSWORD"}
-        for name in ("host", "port", "username", "password"):
-            if name in options:
-                setting = f"EMAIL_{names.get(name, name.upper())}"
-                setattr(self.settings, setting, options.pop(name))
-        self.settings.SMTPAUTH = {**self.settings.SMTPAUTH, "DEFAULTS": options}
-
-
-@pytest.fixture(
-    params=[
-        "legacy",
-        pytest.param(
-            "mailers",
-            marks=pytest.mark.skipif(django.VERSION < (6, 1), reason="MAILERS came with 6.1"),
-        ),
-    ]
-)
-def site(request, settings):
-    return Site(settings, mailers=request.param == "mailers")
-
-
-@pytest.fixture
-def server(scripted_server, certificates):
-    """A server that wants TLS and a log-in, and refuses one address."""
-    return scripted_server(
-        users=USERS,
-        ssl_context=certificates.server(),
-        replies={
-            "RCPT:nobody@example.org": b"550 5.1.1 No such user here\r\n",
-            "CONTENT": b"250 2.0.0 Ok: queued as 4bXyZ1\r\n",
-        },
-    )
-
-
-@pytest.fixture
-def closed_port():
-    """A port of this machine that is taken, but where nobody listens."""
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        yield holder.getsockname()[1]
-
-
-def server_options(server, **more):
-    return {
-        "host": server.host,
-        "port": server.port,
-        "username": "club@example.com",
-        "password": "s3cr3t-pass",
-        "security": "starttls",
-        **more,
-    }
-
-
-def run(*arguments, **options):
-    out = StringIO()
-    call_command("smtptest", *arguments, stdout=out, stderr=out, no_color=True, **options)
-    return out.getvalue()
-
-
-def failing(*arguments, **options):
-    """The text and the message of a run that fails."""
-    out = StringIO()
-    with pytest.raises(CommandError) as caught:
-        call_command("smtptest", *arguments, stdout=out, stderr=out, no_color=True, **options)
-    return out.getvalue(), str(caught.value)
-
-
-def row(text, label):
-    """What stands beside a label."""
-    return next(line[12:].strip() for line in text.splitlines() if line[:12].rstrip() == label)
-
-
-def words(text):
-    """The text without its line breaks."""
-    return " ".join(text.split())
 
 
 # Success
@@ -206,9 +126,14 @@ def test_the_lines_fit_into_80_columns(site, server, certificates):
 
 
 @pytest.mark.django_db
-def test_verbosity_0_is_silent(site, server, certificates):
+def test_verbosity_0_is_one_line(site, server, certificates):
     site.use(OURS, **server_options(server, ca_file=certificates.ca_file))
-    assert run("you@example.org", verbosity=0) == ""
+    text = run("you@example.org", verbosity=0)
+    assert f", {server.host}:{server.port}: ok" in text
+    assert text.count("\n") == 1
+    text, _ = failing("nobody@example.org", verbosity=0)
+    assert f", {server.host}:{server.port}: FAILED RCPT" in text
+    assert text.count("\n") == 1
 
 
 @pytest.mark.django_db
@@ -233,20 +158,6 @@ def test_a_certificate_that_was_not_verified_is_said(site, server):
 
 
 # Accounts
-
-
-@pytest.fixture
-def account(server, certificates, db):
-    return SMTPAccount.objects.create(
-        slug="club",
-        host=server.host,
-        port=server.port,
-        username="club@example.com",
-        password="s3cr3t-pass",
-        ca_text=certificates.ca_pem,
-        from_email="office@example.com",
-        internal_host=True,
-    )
 
 
 def test_an_account_by_name(site, server, account):
@@ -275,7 +186,7 @@ def test_from_chooses_the_account_of_this_address(site, server, account):
 def test_an_unknown_account_names_the_known_ones(site, account):
     text, error = failing(account="clubb")
     assert "There is no enabled account 'clubb'. Enabled accounts: club." in words(text)
-    assert error == "SETTINGS failed: there is no server to try."
+    assert error == "CONFIGURATION failed: there is no server to try."
 
 
 def test_a_password_that_does_not_open_is_told(site, account):
@@ -366,7 +277,7 @@ def test_a_redirected_message(site, server, certificates):
     site.settings.SMTPAUTH = {**site.settings.SMTPAUTH, "REDIRECT_TO": "nobody"}
     text, error = failing("nobody@example.org")
     assert "must be one e-mail address" in words(text)
-    assert error.startswith("SETTINGS failed")
+    assert error.startswith("CONFIGURATION failed")
 
 
 def test_the_wrong_protocol_is_told(site, local_mailboxes, scripted_server):
@@ -444,10 +355,10 @@ def test_nobody_listens_where_django_looks(site, closed_port):
 def test_no_server_at_all(site):
     site.use(OURS, **({} if site.mailers else {"host": ""}))
     text, error = failing()
-    assert row(text, "FAILED").startswith("SETTINGS: ")
+    assert row(text, "FAILED").startswith("CONFIGURATION: ")
     assert "There is no server to send through." in words(text)
     assert '"smtp.example.com"' in text
-    assert error == "SETTINGS failed: there is no server to try."
+    assert error == "CONFIGURATION failed: there is no server to try."
 
 
 @pytest.mark.django_db
@@ -592,14 +503,24 @@ def test_what_is_no_address_is_refused(site, wrong):
 
 
 @pytest.mark.django_db
-def test_ctrl_c(site, monkeypatch):
-    def interrupted(*arguments):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize(
+    ("at", "fate"),
+    [("AUTH", " Nothing was sent."), ("CONTENT", " Perhaps the message was sent.")],
+)
+def test_ctrl_c_leaves_what_was_learnt(site, scripted_server, certificates, at, fate):
+    def press(*_):
+        os.kill(os.getpid(), signal.SIGINT)
+        return SILENCE
 
-    monkeypatch.setattr("django_smtpauth.management.commands.smtptest.probe", interrupted)
-    site.use(OURS, host="localhost")
-    _, error = failing("you@example.org")
-    assert error == "Interrupted. Perhaps the message was sent."
+    server = scripted_server(users=USERS, ssl_context=certificates.server(), replies={at: press})
+    site.use(OURS, **server_options(server, ca_file=certificates.ca_file))
+    out = StringIO()
+    with pytest.raises(CommandError) as caught:
+        call_command("smtptest", "you@example.org", stdout=out, verbosity=2, no_color=True)
+    assert str(caught.value) == f"Interrupted.{fate}"
+    assert caught.value.returncode == 130
+    assert row(out.getvalue(), "TLS").startswith("TLSv1.3")
+    assert "C: STARTTLS" in out.getvalue()
 
 
 # Which backend
@@ -693,7 +614,7 @@ def test_a_file_that_can_not_be_read(tmp_path):
 # As a process
 
 
-def test_a_fresh_site_gets_status_1_and_an_explanation(tmp_path, closed_port):
+def test_a_fresh_site_gets_the_status_of_the_stage_and_an_explanation(tmp_path, closed_port):
     """The first run: no backend is set, and there is no database."""
     # Not port 25 of this machine, where a developer may well have a server.
     (tmp_path / "fresh.py").write_text(
@@ -713,7 +634,7 @@ def test_a_fresh_site_gets_status_1_and_an_explanation(tmp_path, closed_port):
         text=True,
         timeout=60,
     )
-    assert done.returncode == 1
+    assert done.returncode == 20
     assert "does not send through this package itself" in done.stdout
     assert "No mail server listens on this machine" in words(done.stdout)
     assert 'EMAIL_HOST_PASSWORD = os.environ["SMTP_PASSWORD"]' in done.stdout

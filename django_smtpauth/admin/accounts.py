@@ -1,6 +1,6 @@
 """The pages of the accounts, and who may do what there."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 
 from django_smtpauth import views
 from django_smtpauth.forms import SMTPAccountForm
+from django_smtpauth.forms.account import CHECK, SEND_TEST
 from django_smtpauth.forms.proposals import propose
 from django_smtpauth.models import SECRETS, SMTPAccount
 from django_smtpauth.secrets.error_pages import hide_from_error_pages
@@ -20,12 +21,8 @@ from django_smtpauth.secrets.formfields import SecretState
 
 from . import states
 from .fieldsets import FIELDSETS, HISTORY, with_opened
-from .filters import DefaultFilter, MailFilter, ProviderFilter, ScopeFilter
-
-if TYPE_CHECKING:
-    _ModelAdmin = admin.ModelAdmin[SMTPAccount]
-else:
-    _ModelAdmin = admin.ModelAdmin
+from .filters import CheckFilter, DefaultFilter, MailFilter, ProviderFilter, ScopeFilter
+from .pages import PIECES, RECIPIENT, DiagnosisPages
 
 #: Secret -> what is shown in its place to somebody who may not change it.
 _STATES = {name: f"{name}_state" for name in SECRETS}
@@ -33,34 +30,38 @@ PANEL = "admin/smtpauth/smtpaccount/panel.html"
 #: What the form shows and nobody can change.
 SHOWN_ONLY = [
     *("guide", *_STATES.values(), "last_success", "last_failure", "failure_place"),
-    *("failure_words", "created", "changed", "secret_changed"),
+    *("failure_words", "failure_cure", "failure_cure_with_words", "checked"),
+    "checked_with_words",
+    *("created", "changed", "secret_changed"),
 ]
 #: The parameter of the list that asks who carries mail.
 MAIL_FROM, MAIL_TO = "mail_from", "mail_to"
 
 
 @admin.register(SMTPAccount)
-class SMTPAccountAdmin(_ModelAdmin):
+class SMTPAccountAdmin(DiagnosisPages):
     """Lists and edits accounts. No page shows a secret, and nobody can lead one elsewhere.
 
     Beside the model's permissions: `change_secret_smtpaccount` to set and remove secrets,
-    `use_internal_host` to let an account reach internal hosts, `test_smtpaccount` to see what a
-    server answered.
+    `use_internal_host` to let an account reach internal hosts, `test_smtpaccount` to have a
+    server asked, and to see what it answered.
     """
 
     form = SMTPAccountForm
     change_list_template = "admin/smtpauth/smtpaccount/change_list.html"
-    list_display = ["name", "enabled", "mail", "server", "log_in"]
+    change_form_template = "admin/smtpauth/smtpaccount/change_form.html"
+    list_display = ["name", "enabled", "mail", "check_state", "server", "log_in"]
     list_filter = [
         "enabled",
         DefaultFilter,
         MailFilter,
+        CheckFilter,
         "security",
         "authentication",
         ProviderFilter,
         ("scope", ScopeFilter),
     ]
-    list_select_related = ["health"]
+    list_select_related = ["health", "last_check"]
     search_fields = ["slug", "label", "host", "username", "from_email", "scope", "notes"]
     ordering = ["scope", "slug"]
     actions = ["enable", "disable"]
@@ -68,7 +69,7 @@ class SMTPAccountAdmin(_ModelAdmin):
 
     class Media:
         css = {"all": ["smtpauth/admin.css"]}
-        js = ["smtpauth/account_form.js"]
+        js = ["smtpauth/account_form.js", "smtpauth/check.js"]
 
     # Who may do what
 
@@ -100,6 +101,8 @@ class SMTPAccountAdmin(_ModelAdmin):
         shown = {} if editable and self._may_change_secrets(request) else {**_STATES}
         if self.may(request, "test_smtpaccount"):
             shown["failure_place"] = "failure_words"
+            shown["failure_cure"] = "failure_cure_with_words"
+            shown["checked"] = "checked_with_words"
         return [
             (title, {**options, "fields": _replaced(options["fields"], shown)})
             for title, options in fieldsets
@@ -133,18 +136,55 @@ class SMTPAccountAdmin(_ModelAdmin):
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         hide_from_error_pages(request, *SECRETS)
+        if request.method == "POST" and (CHECK in request.POST or SEND_TEST in request.POST):
+            return self._check_or_show(request, *args, **kwargs)
         return super().changeform_view(request, *args, **kwargs)
+
+    def _check_or_show(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: Any = None,
+    ) -> HttpResponse:
+        """The page of a check; or the form, which refuses to be saved then."""
+        response = self.check_form(request, object_id)
+        if response is None and PIECES in request.POST:
+            # The script sends the form once more then, as a page.
+            response = HttpResponse(status=204)
+        return response or super().changeform_view(request, object_id, form_url, extra_context)
 
     def render_change_form(
         self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
     ) -> HttpResponse:
+        if self.may(request, "test_smtpaccount"):
+            context |= self._check_context(request, kwargs.get("obj"))
         page = context["adminform"]
         page.fieldsets = with_opened(page.fieldsets, page.form)
         return super().render_change_form(request, context, *args, **kwargs)
 
+    def _check_context(self, request: HttpRequest, account: SMTPAccount | None) -> dict[str, Any]:
+        """What the buttons below the form need."""
+        editable = (
+            self.has_add_permission(request)
+            if account is None
+            else self.has_change_permission(request, account)
+        )
+        usual = getattr(request.user, "email", "")
+        return {
+            "check_wanted": True,
+            # Who can't edit has no form to send; the account is checked as it is stored.
+            "check_url": "" if editable or account is None else self._reverse("check", account.pk),
+            "test_recipient": request.POST.get(RECIPIENT, usual),
+        }
+
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         hide_from_error_pages(request, *SECRETS)
-        context = {"settings_route": views.settings_route(), **(extra_context or {})}
+        context = {
+            "settings_route": views.settings_route(),
+            "explain_url": self._reverse("explain"),
+            **(extra_context or {}),
+        }
         if MAIL_FROM in request.GET:
             # Taken away, since the list takes every parameter for a filter.
             parameters = request.GET.copy()
@@ -211,6 +251,26 @@ class SMTPAccountAdmin(_ModelAdmin):
     @admin.display(description=_("real mail"), ordering="health__last_success_at")
     def mail(self, account: SMTPAccount) -> SafeString | str:
         return states.mail(account)
+
+    @admin.display(description=_("last check"), ordering="last_check__at")
+    def check_state(self, account: SMTPAccount) -> SafeString | str:
+        return states.check(account)
+
+    @admin.display(description=_("last check"))
+    def checked(self, account: SMTPAccount) -> SafeString | str:
+        return states.check_detail(account, with_words=False)
+
+    @admin.display(description=_("last check"))
+    def checked_with_words(self, account: SMTPAccount) -> SafeString | str:
+        return states.check_detail(account, with_words=True)
+
+    @admin.display(description=_("cause and cure"))
+    def failure_cure(self, account: SMTPAccount) -> SafeString | str:
+        return states.cure(account, with_words=False)
+
+    @admin.display(description=_("cause and cure"))
+    def failure_cure_with_words(self, account: SMTPAccount) -> SafeString | str:
+        return states.cure(account, with_words=True)
 
     @admin.display(description=_("last mail sent"))
     def last_success(self, account: SMTPAccount) -> str:

@@ -76,6 +76,8 @@ HISTORY = (
             "last_success",
             "last_failure",
             "failure_place",
+            "failure_cure",
+            "checked",
             "created",
             "changed",
             "secret_changed",

@@ -42,6 +42,24 @@ class MailFilter(admin.SimpleListFilter):
         return queryset.filter(**conditions.get(self.value() or "", {}))
 
 
+class CheckFilter(admin.SimpleListFilter):
+    """Filters by how the last check ended."""
+
+    title = _("last check")
+    parameter_name = "check"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:  # noqa: ARG002
+        return [("failed", _("Failed")), ("good", _("Good")), ("none", _("None yet"))]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:  # noqa: ARG002
+        conditions: dict[str, dict[str, Any]] = {
+            "failed": {"last_check__ok": False},
+            "good": {"last_check__ok": True},
+            "none": {"last_check__isnull": True},
+        }
+        return queryset.filter(**conditions.get(self.value() or "", {}))
+
+
 class ScopeFilter(admin.AllValuesFieldListFilter):
     """Filters by scope, on sites that have several."""
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
@@ -11,7 +12,11 @@ from django.utils.translation import gettext, ngettext
 
 from django_smtpauth.choices import Authentication, Protocol, Security
 from django_smtpauth.conf import smtpauth_settings
-from django_smtpauth.models import SMTPAccount, SMTPAccountHealth
+from django_smtpauth.diagnosis.explain import explain_again
+from django_smtpauth.diagnosis.failure import Failure
+from django_smtpauth.diagnosis.finding import Finding
+from django_smtpauth.diagnosis.last_check import certificate_end, changes
+from django_smtpauth.models import SMTPAccount, SMTPAccountCheck, SMTPAccountHealth
 from django_smtpauth.secrets.formfields import SecretState
 
 #: What stands for nothing.
@@ -44,7 +49,7 @@ def server(account: SMTPAccount) -> SafeString:
     return format_html("{}{}", account.destination(), _second_line(security))
 
 
-def _second_line(text: str) -> SafeString:
+def _second_line(text: Any) -> SafeString:
     return format_html('<span class="smtpauth-second">{}</span>', text)
 
 
@@ -82,7 +87,20 @@ def health_of(account: SMTPAccount) -> SMTPAccountHealth | None:
 def mail(account: SMTPAccount) -> SafeString | str:
     """When real mail was sent last, when it failed, and how often since."""
     lines = [line for line in (_sent(account), _failed(account)) if line]
-    return format_html_join("", "{}", ((_second_line(line),) for line in lines)) or NOTHING
+    states = format_html_join("", "{}", ((_second_line(line),) for line in lines)) or NOTHING
+    return format_html("{}{}", states, _cause(finding(account, with_words=False)))
+
+
+def _cause(found: Finding | None) -> SafeString | str:
+    """Why mail is not leaving; the steps are folded away."""
+    if found is None:
+        return ""
+    steps = format_html_join("", "<li>{}</li>", ((step,) for step in found.steps))
+    return format_html(
+        '<details class="smtpauth-cause"><summary>{}</summary><ol>{}</ol></details>',
+        found.title,
+        steps,
+    )
 
 
 def _sent(account: SMTPAccount) -> SafeString | str:
@@ -140,6 +158,83 @@ def failure_detail(account: SMTPAccount, with_text: bool) -> str:
     if with_text and health.failure_text:
         text = f"{text}: {health.failure_text}" if text else health.failure_text
     return text or NOTHING
+
+
+def finding(account: SMTPAccount, with_words: bool) -> Finding | None:
+    """Cause and cure of the last failure; None while mail is leaving.
+
+    with_words: the server's own words may be in it.
+    """
+    health = health_of(account)
+    if health is None or not health.is_failing:
+        return None
+    if not (health.failure_rule or health.failure_stage):
+        return None
+    failure = Failure(
+        stage=health.failure_stage,
+        kind="refused" if health.failure_code else "other",
+        code=health.failure_code,
+        enhanced=health.failure_status,
+        text=health.failure_text if with_words else "",
+        host=account.host,
+        port=account.port or 0,
+        security=account.security,
+        protocol=account.protocol,
+        log_in="" if account.authentication == Authentication.NONE else account.authentication,
+        account=account.slug,
+        preset=account.preset,
+    )
+    return explain_again(health.failure_rule, failure)
+
+
+def cure(account: SMTPAccount, with_words: bool) -> SafeString | str:
+    """Why mail is not leaving, and the steps to mend that."""
+    found = finding(account, with_words)
+    if found is None:
+        return NOTHING
+    context = {"finding": found, "form_url": "", "linked": True}
+    return render_to_string("admin/smtpauth/smtpaccount/finding.html", context)
+
+
+def check_of(account: SMTPAccount) -> SMTPAccountCheck | None:
+    """Its last check, if there was one."""
+    return getattr(account, "last_check", None)
+
+
+def check(account: SMTPAccount) -> SafeString | str:
+    """How the last check ended, and when."""
+    last = check_of(account)
+    if last is None:
+        return NOTHING
+    lines: list[str] = [_ago(gettext("good"), last.at)]
+    if not last.ok:
+        lines = [warning(_ago(gettext("failed"), last.at, f" ({last.stage})")), last.title]
+    if old := _is_old(account, last):
+        lines.append(quiet(old))
+    return format_html_join("", "{}", ((_second_line(line),) for line in lines if line))
+
+
+def _is_old(account: SMTPAccount, last: SMTPAccountCheck) -> str:
+    changed = account.changed_at
+    return gettext("before the account was changed") if changed and changed > last.at else ""
+
+
+def check_detail(account: SMTPAccount, with_words: bool) -> SafeString | str:
+    """The same with who made it. with_words: with what the server offers otherwise since then."""
+    last = check_of(account)
+    if last is None:
+        return NOTHING
+    end = certificate_end(last.facts)
+    texts = [
+        gettext("Good.") if last.ok else warning(f"{last.stage}: {last.title}"),
+        done(last.at, last.by),
+        gettext("The certificate ends on %s.") % end if end else "",
+        quiet(old) if (old := _is_old(account, last)) else "",
+        *(changes(last.good_facts, last.facts) if with_words else ()),
+    ]
+    if not last.ok and last.good_at:
+        texts.append(gettext("The last good check was on %s.") % done(last.good_at, ""))
+    return format_html_join("", "{}", ((_second_line(text),) for text in texts if text))
 
 
 def done(at: Any, by: str) -> str:

@@ -48,6 +48,16 @@ def explain_error(error: Exception, route: Route | None = None) -> Finding | Non
     return explain(Failure.of(error, route))
 
 
+def explain_again(rule: str, failure: Failure) -> Finding:
+    """The finding of a rule that spoke before, for what is still known of its failure.
+
+    rule: its id; of a rule that there is no more, or of the fallback, the failure is explained
+    anew.
+    """
+    known = next((one for one in RULES if one.id == rule), None)
+    return explain(failure) if known is None else _apply(known, failure)
+
+
 def said(failure: Failure, field: str = "") -> dict[str, Any]:
     """What sentences about a failure may name. What is unknown comes out as words."""
     return {

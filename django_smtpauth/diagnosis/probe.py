@@ -75,6 +75,9 @@ PROBLEMS: Final = (SMTPError, SecretUnreadable, OSError, ImproperlyConfigured)
 #: What a session has had when an envelope was tried, or a message sent, and two more follow.
 _ENVELOPES: Final = 3
 
+#: Why a stage was skipped, when a person stopped the check.
+INTERRUPTED: Final = "interrupted"
+
 Progress = Callable[[StageReport], None]
 
 
@@ -90,6 +93,8 @@ def probe(
     """Tries a route. What goes wrong with server, log-in or message is in the report.
 
     The server itself is asked, whatever it refused before.
+
+    Raises Interrupted, with what was learnt so far, when a person stops it (KeyboardInterrupt).
 
     progress: is called with each stage when it has ended, the skipped ones last.
     resolve: looks the server's name up. resolver: is asked for SPF and DMARC; None: as the system
@@ -114,6 +119,14 @@ class _Draft:
         return StageReport(
             self.name, self.status, self.seconds, self.facts, self.reply, tuple(self.findings)
         )
+
+
+class Interrupted(KeyboardInterrupt):
+    """A check was stopped; `report` tells what it had shown until then."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__()
+        self.report = report
 
 
 class _Over(Exception):
@@ -155,9 +168,19 @@ class _Check:
             self._go()
         except _Over:
             pass
+        except KeyboardInterrupt:
+            self._close()
+            self._why_skipped = INTERRUPTED
+            raise Interrupted(self._report()) from None
         finally:
-            if self._open is not None:
-                self._open.close()
+            self._close()
+        return self._report()
+
+    def _close(self) -> None:
+        if self._open is not None:
+            self._open.close()
+
+    def _report(self) -> Report:
         self._skip_the_rest()
         return Report(
             Target.of(self._route, self._plan.mailer),
@@ -215,8 +238,12 @@ class _Check:
         if draft.findings and draft.status != "failed":
             draft.status = "warning"
         self._tell(draft)
-        if draft.name == self._plan.stop_after:
-            self._why_skipped = f"the check was to end after {draft.name}"
+        self._stop_here(draft.name)
+
+    def _stop_here(self, name: str) -> None:
+        """Ends the check if it was to go no further than this stage."""
+        if name == self._plan.stop_after:
+            self._why_skipped = f"the check was to end after {name}"
             raise _Over
 
     def _fail(self, draft: _Draft, error: Exception) -> NoReturn:
@@ -236,6 +263,10 @@ class _Check:
         return replace(explain(Failure.of(error, self._route)), stage=stage)
 
     def _skip(self, name: str, why: str) -> None:
+        self._tell_skipped(name, why)
+        self._stop_here(name)
+
+    def _tell_skipped(self, name: str, why: str) -> None:
         draft = self._draft(name)
         draft.status = "skipped"
         draft.facts.setdefault("why", why)
@@ -245,7 +276,7 @@ class _Check:
         told = {stage.name for stage in self._stages}
         for name in STAGES:
             if name not in told:
-                self._skip(name, self._why_skipped)
+                self._tell_skipped(name, self._why_skipped)
 
     def _tell(self, draft: _Draft) -> None:
         self._stages.append(draft.end())
@@ -314,7 +345,7 @@ class _Check:
                 draft.seconds = spent
                 draft.facts["host"] = self._route.endpoint.host
                 self._fail(draft, error)
-            self._skip("DNS", "what a name leads to is told only where it may be reached")
+            self._tell_skipped("DNS", "what a name leads to is told only where it may be reached")
         draft = self._draft("CONNECT")
         draft.seconds = spent
         draft.facts.update(connect_facts(self._seen.tried))

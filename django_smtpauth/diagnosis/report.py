@@ -161,7 +161,7 @@ class Report:
                 for event in self.transcript
             ],
         }
-        return _Mask().value(told) if hide_addresses else told
+        return Mask().value(told) if hide_addresses else told
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
@@ -177,22 +177,24 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }
 
 
-class _Mask:
+class Mask:
     """Numbers in place of addresses: the same address has the same number everywhere."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, str] = {}
 
     def value(self, value: Any, key: str = "") -> Any:
+        """JSON-ready values; what stands under the key `username` counts as an address."""
         if isinstance(value, dict):
-            return {self._text(name): self.value(one, name) for name, one in value.items()}
+            return {self.text(name): self.value(one, name) for name, one in value.items()}
         if isinstance(value, list):
             return [self.value(one) for one in value]
         if isinstance(value, str):
-            return self._number(value) if key == "username" and value else self._text(value)
+            return self._number(value) if key == "username" and value else self.text(value)
         return value
 
-    def _text(self, text: str) -> str:
+    def text(self, text: str) -> str:
+        """The text without its addresses."""
         return without_addresses(text, self._number)
 
     def _number(self, address: str) -> str:

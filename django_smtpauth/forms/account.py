@@ -30,6 +30,8 @@ else:
 
 #: The name of the button that asks the DNS for the server.
 LOOK_UP = "_look_up"
+#: The names of the buttons that have the form's values checked, and a test message sent.
+CHECK, SEND_TEST = "_check", "_send_test"
 #: What leads an account that may reach internal hosts to another one.
 _WAY = {"host", "port", "proxy"}
 
@@ -153,6 +155,10 @@ class SMTPAccountForm(_ModelForm):
 
     def clean(self) -> Any:
         super().clean()
+        if CHECK in self.data or SEND_TEST in self.data:
+            # Whoever checks does not mean to save; a form without an error would be saved.
+            message = _("Nothing was checked, and nothing was saved.")
+            self.add_error(None, ValidationError(message, code="check"))
         if self.fields.keys() >= {"preset", *SERVER}:
             if LOOK_UP in self.data:
                 self._look_up()

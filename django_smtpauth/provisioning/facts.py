@@ -17,6 +17,7 @@ _HEALTH = (
     "failure_code",
     "failure_status",
     "failure_text",
+    "failure_rule",
 )
 _AUDIT = (
     "created_at",

@@ -1,10 +1,11 @@
-"""Where an operator's secrets come from: a stream, a file, an environment variable. Never a word
-of the command line, which every user of the machine can see.
+"""Where an operator's secrets come from: a stream, a file, an environment variable, a netrc file.
+Never a word of the command line, which every user of the machine can see.
 
 Each function returns a secret and what is wrong with it, and raises nothing: a traceback must not
 have a frame with the text among its local variables.
 """
 
+import netrc
 from typing import Any, BinaryIO, Final
 
 from ..secrets.references import read_reference
@@ -37,6 +38,23 @@ def from_reference(name: str, reference: str) -> Found:
     if not problem:
         secret, problem = from_text(name, text)
     return secret, problem and f"{reference}: {problem}"
+
+
+def from_netrc(path: str, host: str, username: str) -> Found:
+    """The password for a host in a netrc file, whose entry has to be of this user."""
+    try:
+        entry = netrc.netrc(path).authenticators(host)
+    except OSError as error:
+        return None, f"{path} can't be read ({error.strerror})."
+    except (netrc.NetrcParseError, UnicodeError) as error:
+        # Its text may quote what stands there.
+        line = getattr(error, "lineno", None)
+        return None, f"{path} is no netrc file{f': see line {line}' if line else ''}."
+    if entry is None:
+        return None, f"{path} has no entry for the machine {host}."
+    if entry[0] != username:
+        return None, f"{path} has an entry for the machine {host}, but not for this user name."
+    return from_text("password", entry[2] or "")
 
 
 def from_text(name: str, text: str) -> Found:

@@ -36,6 +36,7 @@ from django.utils import timezone
 
 from .accounts import Account, Surroundings, sentence
 from .durable import Dropped, Place, Writer, writer
+from .explaining import explain_failure
 from .results import Result
 from .routing import Route
 from .schemas import NO_SCHEMA, Schema
@@ -185,7 +186,8 @@ class Ledger:
         return self._clock() if entry.written is None else entry.written + EVERY
 
     def _is_due(self, entry: Entry) -> bool:
-        return self._clock() >= self._due_at(entry)
+        # Two looks at a clock are never the same moment: what was never written is due.
+        return entry.written is None or self._clock() >= self._due_at(entry)
 
     def _take(self, key: Key, entry: Entry) -> Writes:
         """What has gathered, which is regarded as written from here on."""
@@ -248,6 +250,7 @@ def _apply(run: Run, state: Any) -> None:
             "failure_code": run.failure.code,
             "failure_status": run.failure.status,
             "failure_text": run.failure.text,
+            "failure_rule": run.failure.rule,
         }
     own_time, other_time = f"last_{last_mine}_at", f"last_{last_other}_at"
     state.filter(_not_after(other_time, run.at)).update(**{mine: F(mine) + run.count, other: 0})
@@ -270,7 +273,10 @@ def note(route: Route, result: Result) -> None:
 
 def note_unopened(route: Route, error: Exception) -> None:
     """Counts a connection for real mail that could not be opened. Never raises."""
-    if route.account is not None and (what := failure(error, route.account)):
+    if route.account is None:
+        return
+    explain_failure(error, route)
+    if what := failure(error, route.account):
         _add(route.account, what)
 
 

@@ -320,6 +320,23 @@ def account_route(account: Account) -> Route:
     return Route(account, options, Rule.ACCOUNT, account_endpoint(account, options))
 
 
+def overridden(route: Route, options: MailerOptions) -> Route:
+    """A route with these options over its own; an account keeps its secrets.
+
+    Options for a server (`verify`, `protocol`) count here, too: it is for checks, and no mailer
+    does it. Raises InvalidOption.
+    """
+    if options == NOTHING_SAID:
+        return route
+    account, completed = route.account, options.over(route.options)
+    if account is None:
+        return replace(route, options=completed, endpoint=endpoint(completed))
+    ca_text = None if options.ca_file else account.ca_text or None
+    built = build_endpoint(completed, "", credentials_of(account), ca_text)
+    label = f"account {account.slug}, {built.server}"
+    return replace(route, options=completed, endpoint=replace(built, label=label))
+
+
 def account_endpoint(account: Account, options: MailerOptions | None = None) -> Endpoint:
     """The engine's value for an account; its password is opened when the engine asks for it.
 

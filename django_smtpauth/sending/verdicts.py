@@ -25,7 +25,7 @@ The codes are those of RFC 3463 and RFC 5321 4.2.2.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..secrets.errors import SecretUnreadable
 from ..smtp.errors import (
@@ -39,6 +39,7 @@ from ..smtp.errors import (
 from ..smtp.replies import Reply
 from .accounts import Account
 from .addressing import normalized_address
+from .explaining import finding_of
 from .results import Result
 
 #: Characters of a failure's text.
@@ -70,13 +71,15 @@ class Failure:
     """What is kept of a failure.
 
     stage: as the engine calls it. code, status: of the server's reply, None and "" without one.
-    text: one line without addresses and secrets.
+    text: one line without addresses and secrets. rule: the id of the rule that explained it,
+    empty if nobody did.
     """
 
     stage: str
     code: int | None = None
     status: str = ""
     text: str = ""
+    rule: str = ""
 
 
 def failure_of(result: Result, account: Account) -> Failure | None:
@@ -93,6 +96,11 @@ def failure_of(result: Result, account: Account) -> Failure | None:
 
 def failure(error: Exception, account: Account) -> Failure | None:
     """What an error says of the account that was used; None: nothing."""
+    found, explained = _failure(error, account), finding_of(error)
+    return replace(found, rule=explained.rule) if found and explained else found
+
+
+def _failure(error: Exception, account: Account) -> Failure | None:
     if isinstance(error, SecretUnreadable):
         if error.reason in _OUR_KEYS:
             return None

@@ -215,6 +215,12 @@ def loaded(**changes: Any) -> Drive:
     return drive
 
 
+def another_server(site: Site, *words: str, **more: Any) -> None:
+    """smtptest of a server that is not the site's."""
+    where = ("--host", site.server.host, "--port", str(site.server.port), "--no-verify")
+    command("smtptest", *where, "--username", "club", *words, **more)(site)
+
+
 FAILURES: dict[str, Drive] = {
     # Sending
     "log-in refused": answers(AUTH=NO, AUTH_RESPONSE=NO),
@@ -370,6 +376,13 @@ FAILURES: dict[str, Drive] = {
         site.update(port=site.server.port + 1),
         command("smtptest", "--account", "club")(site),
     ],
+    "smtptest of another server": lambda site: [
+        site.answer(AUTH=NO, AUTH_RESPONSE=NO),
+        another_server(site, "--password-env", "SMTPAUTH_TEST_PASSWORD"),
+    ],
+    "smtptest of a wrong option": lambda site: another_server(
+        site, "--password-stdin", "--tls-min", "1.0", stdin=PASSWORD
+    ),
 }
 
 

@@ -36,6 +36,12 @@ from tests.security.channels import Channels
 from tests.security.secretive import PASSWORD, SERVED, USER, Site
 from tests.servers.scripted import CLOSE
 
+
+@pytest.fixture(autouse=True)
+def _in_bounded_time() -> None:
+    """Not here: a hundred pages take the time, and no server does."""
+
+
 LIST = "/admin/smtpauth/smtpaccount/"
 MODEL = ("view_smtpaccount", "add_smtpaccount", "change_smtpaccount", "delete_smtpaccount")
 #: Who looks at the pages, and what they may do; None: everything.

@@ -71,6 +71,17 @@ def test_a_message_that_was_sent(site: Site) -> None:
 
 
 @pytest.mark.django_db
+def test_the_first_count_is_written_at_once_by_a_real_clock(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "ledger", Ledger(writer))
+    site.serve()
+    assert site.send()
+    assert site.state is not None
+    assert site.state.successes == 1
+
+
+@pytest.mark.django_db
 def test_one_accepted_recipient_is_enough(site: Site) -> None:
     site.serve({"replies": {"RCPT:no@example.org": b"550 5.7.1 Relaying denied\r\n"}})
     assert site.send(to=["no@example.org", "yes@example.org"])

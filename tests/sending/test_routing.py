@@ -261,7 +261,7 @@ def test_the_password_is_opened_only_when_the_engine_asks():
 
 
 def test_an_account_without_a_server_is_named_with_what_it_needs():
-    with pytest.raises(InvalidOption, match="account club, host: it is empty"):
+    with pytest.raises(InvalidOption, match=r"account club, host: it is empty\. Type the name"):
         account_endpoint(account("club", host=""))
 
 

@@ -1,11 +1,11 @@
 """The arguments of `manage.py smtpaccounts`."""
 
 import argparse
-from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import CommandParser
 
+from django_smtpauth.management.secret_options import add_secrets
 from django_smtpauth.models import SECRETS
 
 
@@ -56,11 +56,11 @@ def add_actions(parser: CommandParser) -> None:
         action="store_true",
         help="write each line in a transaction of its own, and pass over those that are wrong",
     )
-    _add_secrets(set_, SECRETS)
+    add_secrets(set_, SECRETS)
 
     password = action("set-password", "store a password; asks for it on a terminal")
     password.add_argument("slug", metavar="SLUG")
-    _add_secrets(password, ["password"])
+    add_secrets(password, ["password"])
 
     move = action(
         "move",
@@ -103,21 +103,6 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(name, help=argparse.SUPPRESS, **kept)
     for name in ("--traceback", "--no-color", "--force-color", "--skip-checks"):
         parser.add_argument(name, action="store_true", help=argparse.SUPPRESS, **kept)
-
-
-def _add_secrets(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
-    for name in names:
-        option, said = name.replace("_", "-"), name.replace("_", " ")
-        sources = parser.add_mutually_exclusive_group()
-        sources.add_argument(
-            f"--{option}-stdin", action="store_true", help=f"read the {said} from standard input"
-        )
-        sources.add_argument(
-            f"--{option}-file", metavar="FILE", help=f"read the {said} from a file"
-        )
-        sources.add_argument(
-            f"--{option}-env", metavar="NAME", help=f"take the {said} from the environment"
-        )
 
 
 def _add_dry_run(parser: argparse.ArgumentParser) -> None:

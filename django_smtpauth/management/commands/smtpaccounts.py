@@ -1,11 +1,10 @@
 """`manage.py smtpaccounts ACTION`: keep SMTP accounts from a shell or a deployment."""
 
-import getpass
 import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import django
@@ -15,6 +14,7 @@ from django.db import DatabaseError, IntegrityError, router
 
 from django_smtpauth.conf import smtpauth_settings
 from django_smtpauth.management.rendering import printable, table
+from django_smtpauth.management.secret_options import READ, typed
 from django_smtpauth.models import SECRETS, SMTPAccount
 from django_smtpauth.provisioning import changes, facts, mailers, moving, secret_sources
 from django_smtpauth.provisioning.changes import Outcome
@@ -274,7 +274,7 @@ class Command(BaseCommand):
         if [kind for _name, kind, _place in given].count("stdin") > 1:
             raise CommandError("Standard input can hold one secret: read the other from a file.")
         for name, kind, place in given:
-            secret, problem = _READ[kind](name, place)
+            secret, problem = READ[kind](name, place)
             if problem:
                 problems.append(Problem(problem, slug=slug, field=name))
             elif secret is not None:
@@ -284,7 +284,7 @@ class Command(BaseCommand):
         return found
 
     def _sources(self, name: str) -> list[tuple[str, Any]]:
-        given = [(kind, self._options.get(f"{name}_{kind}")) for kind in _READ]
+        given = [(kind, self._options.get(f"{name}_{kind}")) for kind in READ]
         return [(kind, place) for kind, place in given if place]
 
     # Telling and asking
@@ -334,13 +334,6 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(value))
 
 
-_READ: Final[dict[str, Callable[[str, Any], secret_sources.Found]]] = {
-    "stdin": lambda name, _: secret_sources.from_stream(name, sys.stdin.buffer),
-    "file": lambda name, path: secret_sources.from_reference(name, f"file:{path}"),
-    "env": lambda name, variable: secret_sources.from_reference(name, f"env:{variable}"),
-}
-
-
 def _ask_for_password(slug: str) -> FreshSecret:
     """Asks twice on the terminal. Raises ProvisioningError."""
     if not sys.stdin.isatty():
@@ -355,15 +348,11 @@ def _ask_for_password(slug: str) -> FreshSecret:
 
 
 def _asked(slug: str) -> secret_sources.Found:
-    first, problem = _typed(f"Password of {printable(slug)}: ")
-    second, _ = (None, "") if problem else _typed("The same again: ")
+    first, problem = typed(f"Password of {printable(slug)}: ")
+    second, _ = (None, "") if problem else typed("The same again: ")
     if first is not None and (second is None or first.reveal() != second.reveal()):
         return None, "the two are not the same. Nothing was changed."
     return first, problem
-
-
-def _typed(prompt: str) -> secret_sources.Found:
-    return secret_sources.from_text("password", getpass.getpass(prompt))
 
 
 def _actor() -> str:

@@ -1,0 +1,1 @@
+"""The parts of `manage.py smtptest`: its arguments, what they mean, and what it shows."""
