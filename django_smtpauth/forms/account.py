@@ -15,6 +15,8 @@ from django_smtpauth.secrets.destination import normalise_host
 from django_smtpauth.secrets.formfields import SecretInput, SecretState, SecretTextarea, hide_typed
 from django_smtpauth.secrets.keyring import get_sealer
 from django_smtpauth.secrets.secret import FreshSecret
+from django_smtpauth.sending.accounts import account_of
+from django_smtpauth.sending.guard import NotAllowed, guard_of
 from django_smtpauth.smtp.endpoint import LMTP_PORT
 from django_smtpauth.smtp.tls import Security
 from django_smtpauth.validators import is_sender
@@ -261,11 +263,14 @@ class SMTPAccountForm(_ModelForm):
             if flag in self.cleaned_data:
                 setattr(self.instance, flag, self.cleaned_data[flag])
         super()._post_clean()  # type: ignore[misc]
-        if self._before is not None:
-            changed = self.instance.destination().changes_from(self._before)
-            if changed:
-                self._keep_within(changed)
-                self._ask_for_secrets(changed)
+        if self._before is None:
+            self._keep_in_reach()
+            return
+        changed = self.instance.destination().changes_from(self._before)
+        if changed:
+            self._keep_within(changed)
+            self._keep_in_reach()
+            self._ask_for_secrets(changed)
 
     def _ask_for_secrets(self, changed: list[str]) -> None:
         """An error where a secret is stored for another destination than the form's."""
@@ -287,6 +292,23 @@ class SMTPAccountForm(_ModelForm):
                 self.add_error(
                     name, ValidationError(_ASK[name], code="destination", params=parameters)
                 )
+
+    def _keep_in_reach(self) -> None:
+        """What no connection would be made to is refused here already, as far as it shows."""
+        account = self.instance
+        if "host" in self.errors or "port" in self.errors or not account.host:
+            return
+        try:
+            guard = guard_of(account_of(account))
+            if guard is not None:
+                guard.check_at_sight(account.host, account.port)
+        except NotAllowed as refusal:
+            name = "port" if refusal.reason == "port" else "host"
+            text = f"{refusal.message[:1].upper()}{refusal.message[1:]}. {refusal.cure}"
+            error = ValidationError(text, code=refusal.reason)
+            self.add_error(name if name in self.fields else None, error)
+        except ImproperlyConfigured as problem:
+            self.add_error(None, ValidationError(str(problem), code="settings"))
 
     def _keep_within(self, changed: list[str]) -> None:
         """Who may not grant access to internal hosts can't turn a granted one elsewhere."""

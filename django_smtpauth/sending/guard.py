@@ -100,8 +100,7 @@ class Guard:
     ) -> Dialled:
         """As the engine's `dial()`, within the limits. Raises NotAllowed, too."""
         if is_path(host):
-            if not self.hosts.lists(host):
-                raise self._internal(host, f"{host} is a socket of this machine")
+            self._check_path(host)
             return dial(host, port, timeout, source_address)
         self._check_port(port)
         if self.hosts.lists(host):
@@ -116,18 +115,12 @@ class Guard:
     ) -> None:
         """What can be known of a server that a proxy looks up and connects to.
 
-        Its port, an address in place of a name, a name that says that it is internal, and the
-        name's addresses if this machine knows them, too. Raises NotAllowed.
+        What shows at sight, and the name's addresses if this machine knows them, too. Raises
+        NotAllowed.
         """
-        self._check_port(port)
-        if self.hosts.lists(host):
+        self.check_at_sight(host, port)
+        if self.hosts.lists(host) or _literal(host):
             return
-        if literal := _literal(host):
-            if not self._admits((literal,), host):
-                raise self._internal(host)
-            return
-        if says_internal(host):
-            raise self._internal(host, f"{host} is a name of an internal network")
         try:
             found = resolve(host, port, timeout)
         except SMTPError:
@@ -136,9 +129,29 @@ class Guard:
         if not all(self._admits(info[4], host) for info in found):
             raise self._internal(host)
 
+    def check_at_sight(self, host: str, port: int) -> None:
+        """What shows without a look at the DNS: the port, a socket of this machine, an address
+        in place of a name, a name that says that it is internal. Raises NotAllowed.
+        """
+        if is_path(host):
+            self._check_path(host)
+            return
+        self._check_port(port)
+        if self.hosts.lists(host):
+            return
+        if literal := _literal(host):
+            if not self._admits((literal,), host):
+                raise self._internal(host)
+        elif says_internal(host):
+            raise self._internal(host, f"{host} is a name of an internal network")
+
     def for_proxy(self) -> Guard:
         """The limits for the proxy that the account itself names."""
         return replace(self, ports=self.ports | PROXY_PORTS)
+
+    def _check_path(self, path: str) -> None:
+        if not self.hosts.lists(path):
+            raise self._internal(path, f"{path} is a socket of this machine")
 
     def _check_port(self, port: int) -> None:
         if port not in self.ports:

@@ -52,7 +52,16 @@ def test_address_and_password_are_enough(admin_client):
             {"host": "mail.example.org", "port": "", "security": "implicit_tls"},
             ("", "mail.example.org", 465, "implicit_tls"),
         ),
-        ({"host": "/run/lmtp", "port": "", "security": "none", "protocol": "lmtp"}, None),
+        (
+            {
+                "host": "/run/lmtp",
+                "port": "",
+                "security": "none",
+                "protocol": "lmtp",
+                "internal_host": "on",
+            },
+            None,
+        ),
         ({"host": "SMTP.gmail.com"}, ("gmail", "SMTP.gmail.com", 587, "starttls")),
     ],
 )

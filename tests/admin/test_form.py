@@ -92,9 +92,45 @@ def test_the_form_says_what_is_wrong(admin_client, field, value, fault):
     assert not leaked(response.content.decode())
 
 
-@pytest.mark.parametrize("host", ["192.0.2.1", "::1", "bücher.example", "mail_catcher"])
-def test_the_form_takes_names_and_addresses(admin_client, host):
-    assert admin_client.post(ADD, posted(host=host, password=SECRET)).status_code == 302
+@pytest.mark.parametrize(
+    ("host", "internal"),
+    [("8.8.8.8", False), ("bücher.example", False), ("::1", True), ("mail_catcher", True)],
+)
+def test_the_form_takes_names_and_addresses(admin_client, host, internal):
+    marked = {"internal_host": "on"} if internal else {}
+    response = admin_client.post(ADD, posted(host=host, password=SECRET, **marked))
+    assert response.status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("host", "127.0.0.1", "127.0.0.1 is not public"),
+        ("host", "2130706433x.internal", "is a name of an internal network"),
+        ("host", "localhost", "is a name of an internal network"),
+        ("port", "9999", "Port 9999 is none that accounts of this site may use"),
+    ],
+)
+def test_what_no_account_may_reach_is_refused_in_the_form(
+    admin_client, account, settings, field, value, reason
+):
+    """With the line of the settings that would allow it, which really does."""
+    for page in (ADD, url(account)):
+        response = admin_client.post(page, posted(password=SECRET, slug="a") | {field: value})
+        (told,) = errors(response)[field]
+        assert reason in told
+        assert "internal host" in told
+    names = {"SMTPAUTH": {**settings.SMTPAUTH}}
+    exec(told.partition("settings.py says: ")[2], names)
+    settings.SMTPAUTH = names["SMTPAUTH"]
+    response = admin_client.post(ADD, posted(password=SECRET, slug="a") | {field: value})
+    assert response.status_code == 302
+
+
+def test_an_account_that_is_out_of_reach_can_be_edited_otherwise(admin_client, account):
+    SMTPAccount.objects.update(host="127.0.0.1")
+    changed = posted(host="127.0.0.1", notes="Moved soon.")
+    assert admin_client.post(url(account), changed).status_code == 302
 
 
 def test_conflicts_are_shown_at_their_fields(admin_client, account):
