@@ -265,6 +265,7 @@ class SMTPAccount(AuditedRow):
         ordering = ["scope", "slug"]
         constraints = [
             models.UniqueConstraint(fields=["scope", "slug"], name="smtpauth_account_slug"),
+            _check("names", ~models.Q(slug="") & ~models.Q(host="")),
             _check("port", models.Q(port__gte=1, port__lte=65535)),
             _check("timeout", models.Q(timeout__isnull=True) | models.Q(timeout__range=(1, 3600))),
             _check(

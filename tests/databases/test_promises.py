@@ -44,6 +44,10 @@ ways = pytest.mark.parametrize("write", [by_update, by_sql])
 
 #: Constraint -> values that it refuses, and values at its edge that it takes.
 CONDITIONS = {
+    "smtpauth_account_names": (
+        [{"slug": ""}, {"host": ""}],
+        [{"slug": "c"}, {"host": "x"}],
+    ),
     "smtpauth_account_port": (
         [{"port": 0}, {"port": 65536}],
         [{"port": 1}, {"port": 65535}],
