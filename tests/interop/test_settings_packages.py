@@ -22,7 +22,11 @@ from tests.servers.fixtures import ServerFactory
 OURS = "django_smtpauth.backends.EmailBackend"
 NONE, STARTTLS, IMPLICIT_TLS = Security.NONE, Security.STARTTLS, Security.IMPLICIT_TLS
 
-pytestmark = pytest.mark.filterwarnings("ignore:`smtps` scheme will be deprecated:UserWarning")
+pytestmark = [
+    # Django's check of a JSONField asks SQLite.
+    pytest.mark.django_db,
+    pytest.mark.filterwarnings("ignore:`smtps` scheme will be deprecated:UserWarning"),
+]
 
 UseURL = Callable[[str, str], None]
 
