@@ -525,7 +525,7 @@ def test_a_staging_site_gets_the_test_message_itself(admin_client, server, at_se
 
 def test_the_list_filters_by_the_last_check(admin_client, account):
     for slug, ok in [("good", True), ("failed", False)]:
-        made = SMTPAccount.objects.create(slug=slug)
+        made = SMTPAccount.objects.create(slug=slug, host="relay.example")
         SMTPAccountCheck.objects.create(account=made, at=made.created_at, ok=ok)
 
     def slugs(query):

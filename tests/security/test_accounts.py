@@ -123,9 +123,9 @@ def test_a_swapped_provider_leads_nowhere(site: Site) -> None:
     account = site.account()
     account.save()
     assert account.destination().host == site.server.host
-    site.update(host="")
-    account = site.account()
+    account.host = ""
     account.save()
+    account = site.account()
     assert account.host == "smtp.gmail.com"
     assert account.password is not None
     with pytest.raises(SecretUnreadable):
