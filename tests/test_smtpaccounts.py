@@ -164,6 +164,8 @@ def test_switching_verification_off_is_warned_of(run):
     assert "false: certificate not verified" in run("show", "lan")
     run("set", "billing", "verify=true")
     assert run.err == ""
+    run("move", "billing", "verify=false", "--dry-run")
+    assert "billing: the certificate is not verified" in run.err
 
 
 def test_every_editable_field_can_be_set():

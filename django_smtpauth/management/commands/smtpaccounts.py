@@ -199,6 +199,7 @@ class Command(BaseCommand):
                 told.write(f"  {name:<24}{self._brief(old)}  ->  {self._brief(new)}", str)
             moved = ", ".join(planned.secrets) or "there is none"
             told.write(f"  {'secrets that go along':<24}{moved}", str)
+        self._warn_of_unverified([entry])
         if options["dry_run"]:
             self._tell("Nothing was changed: this was a dry run.")
             return
