@@ -171,7 +171,8 @@ class Writer:
         self._ends = time.monotonic() + seconds
         self._ending.set()
         with self._changed:
-            idle = [name for name in self._queues if name not in self._working]
+            left = [name for name, queue in self._queues.items() if queue]
+            idle = [name for name in left if name not in self._working]
             self._working.update(idle)
         for database in idle:
             self._begin(database)
