@@ -1,6 +1,6 @@
 """System checks of the settings. They touch neither the network nor the database."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.conf import settings
@@ -42,10 +42,16 @@ _IMPLICIT_TLS_HINT = (
 )
 
 
-def check_settings(
-    app_configs: Sequence[Any] | None,  # noqa: ARG001
-    **kwargs: Any,  # noqa: ARG001
-) -> list[CheckMessage]:
+#: Values of SMTPAUTH that complain when they are read, and what to do then.
+_READ_AT_USE = {
+    "chooser": "Leave it out to do without.",
+    "credentials": "Leave it out to do without.",
+    "account_refresh": "The default is 5 seconds.",
+    "monitoring_token": "Leave it out to show nothing.",
+}
+
+
+def check_settings(*_: Any, **__: Any) -> list[CheckMessage]:
     """E001: an unknown key in SMTPAUTH. E002: an unusable value. E003: unusable DEFAULTS."""
     try:
         unknown = sorted(map(str, smtpauth_settings.user_settings().keys() - DEFAULTS.keys()))
@@ -59,10 +65,7 @@ def check_settings(
     return [*messages, *_bad_values()]
 
 
-def check_email_settings(
-    app_configs: Sequence[Any] | None,  # noqa: ARG001
-    **kwargs: Any,  # noqa: ARG001
-) -> list[CheckMessage]:
+def check_email_settings(*_: Any, **__: Any) -> list[CheckMessage]:
     """E004: unusable EMAIL_* settings. W001, W002: port and kind of TLS do not go together."""
     if mailers_configured():
         return []
@@ -76,10 +79,7 @@ def check_email_settings(
         return [] if _defaults_are_bad() else [Error(str(error), id=BAD_EMAIL_SETTING)]
 
 
-def check_mailers(
-    app_configs: Sequence[Any] | None,  # noqa: ARG001
-    **kwargs: Any,  # noqa: ARG001
-) -> list[CheckMessage]:
+def check_mailers(*_: Any, **__: Any) -> list[CheckMessage]:
     """E005: unusable OPTIONS of a mailer of ours. W001, W002: as for the EMAIL_* settings."""
     if not mailers_configured():
         return []
@@ -91,10 +91,7 @@ def check_mailers(
     ]
 
 
-def check_redirection_for_deployment(
-    app_configs: Sequence[Any] | None,  # noqa: ARG001
-    **kwargs: Any,  # noqa: ARG001
-) -> list[CheckMessage]:
+def check_redirection_for_deployment(*_: Any, **__: Any) -> list[CheckMessage]:
     """W003: no message reaches its recipients."""
     try:
         if not redirect_target():
@@ -112,19 +109,11 @@ def check_redirection_for_deployment(
 
 
 def _bad_values() -> Iterator[CheckMessage]:
-    for name in ("chooser", "credentials"):
+    for name, hint in _READ_AT_USE.items():
         try:
             getattr(smtpauth_settings, name)
         except ImproperlyConfigured as error:
-            yield Error(str(error), hint="Leave it out to do without.", id=BAD_VALUE)
-    try:
-        smtpauth_settings.account_refresh  # noqa: B018
-    except ImproperlyConfigured as error:
-        yield Error(str(error), hint="The default is 5 seconds.", id=BAD_VALUE)
-    try:
-        smtpauth_settings.monitoring_token  # noqa: B018
-    except ImproperlyConfigured as error:
-        yield Error(str(error), hint="Leave it out to show nothing.", id=BAD_VALUE)
+            yield Error(str(error), hint=hint, id=BAD_VALUE)
     for read in (allowed_hosts, allowed_ports):
         try:
             read()

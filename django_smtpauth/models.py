@@ -76,6 +76,9 @@ class SlotField(_SlotCharField):
         return name, "django.db.models.CharField", args, kwargs
 
 
+#: Characters of a rule's id and of a finding's title, as a check keeps them.
+MAX_RULE, MAX_TITLE = 64, 200
+
 #: Flag -> the column that holds its slot.
 SLOTS = {"is_default": "default_slot", "select_by_from": "sender_slot"}
 _FLAGS = {slot: flag for flag, slot in SLOTS.items()}
@@ -592,8 +595,8 @@ class SMTPAccountCheck(models.Model):
     by = models.CharField(max_length=MAX_NAME, blank=True)
     ok = models.BooleanField()
     stage = models.CharField(max_length=16, blank=True)
-    rule = models.CharField(max_length=64, blank=True)
-    title = models.CharField(max_length=200, blank=True)
+    rule = models.CharField(max_length=MAX_RULE, blank=True)
+    title = models.CharField(max_length=MAX_TITLE, blank=True)
     facts = models.JSONField(default=dict)
     good_at = models.DateTimeField(null=True)
     good_facts = models.JSONField(default=dict)

@@ -42,7 +42,7 @@ def _with_token(view: View) -> View:
 
 
 @_with_token
-def accounts_as_json(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
+def accounts_as_json(_request: HttpRequest) -> HttpResponse:
     """Each enabled account's state. 503 while mail of one of them is not leaving, else 200."""
     states = [_state(account) for account in _accounts()]
     ok = not any(state["failing"] for state in states)
@@ -50,7 +50,7 @@ def accounts_as_json(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
 
 
 @_with_token
-def accounts_as_metrics(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
+def accounts_as_metrics(_request: HttpRequest) -> HttpResponse:
     """The same for Prometheus."""
     lines = _metrics([_state(account) for account in _accounts()])
     return HttpResponse("".join(f"{line}\n" for line in lines), content_type=CONTENT_TYPE)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
@@ -36,6 +37,14 @@ SHOWN_ONLY = [
 ]
 #: The parameter of the list that asks who carries mail.
 MAIL_FROM, MAIL_TO = "mail_from", "mail_to"
+
+
+class AccountList(ChangeList):
+    """The list, for which the question who carries mail is no filter."""
+
+    def get_filters_params(self, params: Any = None) -> Any:
+        asked = super().get_filters_params(params)
+        return {name: value for name, value in asked.items() if name not in (MAIL_FROM, MAIL_TO)}
 
 
 @admin.register(SMTPAccount)
@@ -178,6 +187,9 @@ class SMTPAccountAdmin(DiagnosisPages):
             "test_recipient": request.POST.get(RECIPIENT, usual),
         }
 
+    def get_changelist(self, *_: Any, **__: Any) -> type[ChangeList]:
+        return AccountList
+
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         hide_from_error_pages(request, *SECRETS)
         context = {
@@ -186,11 +198,8 @@ class SMTPAccountAdmin(DiagnosisPages):
             **(extra_context or {}),
         }
         if MAIL_FROM in request.GET:
-            # Taken away, since the list takes every parameter for a filter.
-            parameters = request.GET.copy()
-            asked = [str(parameters.pop(name, [""])[-1]).strip() for name in (MAIL_FROM, MAIL_TO)]
+            asked = [request.GET.get(name, "").strip() for name in (MAIL_FROM, MAIL_TO)]
             carrier = views.who_carries(*asked)
-            request.GET = parameters  # type: ignore[assignment]
             context |= {"carrier": carrier, "carrier_url": self._url_of(carrier)}
         return super().changelist_view(request, context)
 

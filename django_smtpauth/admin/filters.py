@@ -1,5 +1,6 @@
 """What the list of accounts can be narrowed down to."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin
@@ -9,55 +10,55 @@ from django.utils.translation import gettext_lazy as _
 from django_smtpauth import presets
 
 
-class DefaultFilter(admin.SimpleListFilter):
+class StateFilter(admin.SimpleListFilter):
+    """Filters by a state that is told by conditions. answers: value -> label and conditions."""
+
+    answers: Mapping[str, tuple[Any, Mapping[str, Any]]] = {}
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> Any:
+        return [(value, label) for value, (label, _conditions) in self.answers.items()]
+
+    def queryset(self, _request: HttpRequest, queryset: Any) -> Any:
+        _label, conditions = self.answers.get(self.value() or "", ("", {}))
+        return queryset.filter(**conditions)
+
+
+class DefaultFilter(StateFilter):
     """Filters by whether an account is its scope's default."""
 
     title = _("default account")
     parameter_name = "default"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:  # noqa: ARG002
-        return [("1", _("Yes")), ("0", _("No"))]
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:  # noqa: ARG002
-        if self.value() in ("0", "1"):
-            return queryset.filter(default_slot__isnull=self.value() == "0")
-        return queryset
+    answers = {
+        "1": (_("Yes"), {"default_slot__isnull": False}),
+        "0": (_("No"), {"default_slot__isnull": True}),
+    }
 
 
-class MailFilter(admin.SimpleListFilter):
+class MailFilter(StateFilter):
     """Filters by what became of an account's last real mail."""
 
     title = _("last mail")
     parameter_name = "mail"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:  # noqa: ARG002
-        return [("failed", _("Failed")), ("sent", _("Sent")), ("none", _("None yet"))]
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:  # noqa: ARG002
-        conditions: dict[str, dict[str, Any]] = {
-            "failed": {"health__failures__gt": 0},
-            "sent": {"health__failures": 0, "health__last_success_at__isnull": False},
-            "none": {"health__last_success_at": None, "health__last_failure_at": None},
-        }
-        return queryset.filter(**conditions.get(self.value() or "", {}))
+    answers = {
+        "failed": (_("Failed"), {"health__failures__gt": 0}),
+        "sent": (_("Sent"), {"health__failures": 0, "health__last_success_at__isnull": False}),
+        "none": (
+            _("None yet"),
+            {"health__last_success_at": None, "health__last_failure_at": None},
+        ),
+    }
 
 
-class CheckFilter(admin.SimpleListFilter):
+class CheckFilter(StateFilter):
     """Filters by how the last check ended."""
 
     title = _("last check")
     parameter_name = "check"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:  # noqa: ARG002
-        return [("failed", _("Failed")), ("good", _("Good")), ("none", _("None yet"))]
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:  # noqa: ARG002
-        conditions: dict[str, dict[str, Any]] = {
-            "failed": {"last_check__ok": False},
-            "good": {"last_check__ok": True},
-            "none": {"last_check__isnull": True},
-        }
-        return queryset.filter(**conditions.get(self.value() or "", {}))
+    answers = {
+        "failed": (_("Failed"), {"last_check__ok": False}),
+        "good": (_("Good"), {"last_check__ok": True}),
+        "none": (_("None yet"), {"last_check__isnull": True}),
+    }
 
 
 class ScopeFilter(admin.AllValuesFieldListFilter):
@@ -78,7 +79,7 @@ class ProviderFilter(admin.SimpleListFilter):
         slugs = used.exclude(preset="").values_list("preset", flat=True).distinct()
         return [(slug, name_of_preset(slug)) for slug in slugs]
 
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:  # noqa: ARG002
+    def queryset(self, _request: HttpRequest, queryset: Any) -> Any:
         return queryset.filter(preset=self.value()) if self.value() else queryset
 
 

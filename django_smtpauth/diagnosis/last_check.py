@@ -12,7 +12,8 @@ from django.utils.dateparse import parse_datetime
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from ..models import SMTPAccount, SMTPAccountCheck
+from ..audit import MAX_NAME
+from ..models import MAX_RULE, MAX_TITLE, SMTPAccount, SMTPAccountCheck
 from ..smtp.errors import without_addresses
 from .report import Report
 
@@ -33,7 +34,7 @@ def store(account: SMTPAccount, report: Report, by: str) -> list[str]:
     facts = facts_of(report)
     values: dict[str, Any] = {
         "at": report.began,
-        "by": by[: _length("by")],
+        "by": by[:MAX_NAME],
         "ok": report.ok,
         "facts": facts,
         **_failed(report),
@@ -73,13 +74,9 @@ def _failed(report: Report) -> dict[str, str]:
     finding = stage.findings[0] if stage.findings else None
     return {
         "stage": stage.name,
-        "rule": finding.rule[: _length("rule")] if finding else "",
-        "title": without_addresses(str(finding.title))[: _length("title")] if finding else "",
+        "rule": finding.rule[:MAX_RULE] if finding else "",
+        "title": without_addresses(str(finding.title))[:MAX_TITLE] if finding else "",
     }
-
-
-def _length(name: str) -> int:
-    return int(SMTPAccountCheck._meta.get_field(name).max_length or 0)  # type: ignore[union-attr]
 
 
 def changes(before: Facts, now: Facts) -> list[str]:

@@ -29,7 +29,7 @@ _STORED_HINT = (
 )
 
 
-def check_keys(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
+def check_keys(*_: Any, **__: Any) -> list[CheckMessage]:
     """E101: a key source is unusable.
 
     W101: secrets are sealed with a key from SECRET_KEY, and DEBUG is off.
@@ -50,10 +50,7 @@ def check_keys(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMe
     return messages
 
 
-def check_keys_for_deployment(
-    app_configs: Sequence[Any] | None,  # noqa: ARG001
-    **kwargs: Any,  # noqa: ARG001
-) -> list[CheckMessage]:
+def check_keys_for_deployment(*_: Any, **__: Any) -> list[CheckMessage]:
     """W102 (`check --deploy`): no keys, so that no account can store a password."""
     if smtpauth_settings.KEYS or settings.DEBUG:
         return []
@@ -67,9 +64,9 @@ def check_keys_for_deployment(
 
 
 def check_stored_secrets(
-    app_configs: Sequence[Any] | None,  # noqa: ARG001
+    *_: Any,
     databases: Sequence[str] | None = None,
-    **kwargs: Any,  # noqa: ARG001
+    **__: Any,
 ) -> list[CheckMessage]:
     """W103: stored secrets are sealed with keys that this process does not have, or damaged.
 
